@@ -1,0 +1,184 @@
+"""Raw files -> a validated Cohort; everything wrong with a file is found before it is refused."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medgraft.cohorts import cells
+from medgraft.cohorts.description import Category, CohortDescription, Format, Rule
+from medgraft.cohorts.parsing import NAME, describe
+from medgraft.cohorts.schema import Accounting, Cohort
+from medgraft.cohorts.table import Problem, RawTable, did_you_mean, refuse
+from medgraft.errors import CohortError
+
+__all__ = ["describe", "load"]
+
+Rules = Mapping[str, Rule]
+Readings = Mapping[str, cells.Reading]
+Objects = NDArray[np.object_]
+Bools = NDArray[np.bool_]
+
+
+def load(folder: Path, site: str, outcome: str) -> Cohort:
+    """Read, check and account for one site's file.
+
+    Rows whose outcome is missing are left out and counted; anything else that is not as
+    `cohort.yaml` describes it refuses the file.
+
+    Args:
+        folder: Holds `cohort.yaml` and the files it names.
+        site: One of its sites.
+        outcome: One of its outcomes.
+
+    Raises:
+        CohortError: an unknown site or outcome, or a description or file that is not as it should
+            be. Lists every problem (the first 20 lines); values of identifiers never appear.
+    """
+    description = describe(folder)
+    _known(f"{folder / NAME}: no site is called", site, description.sites)
+    _known(f"{folder / NAME}: no outcome is called", outcome, description.outcomes)
+    if outcome not in description.outcomes_at(site):
+        raise CohortError(f'{folder / NAME}: site "{site}" did not record outcome "{outcome}"')
+    path = folder / description.sites[site].file
+    table = _read(folder, description, site)
+    rules = _rules(description, site, outcome)
+    readings = {name: cells.read_column(table.cells[name], rule) for name, rule in rules.items()}
+    _refuse(path, description, site, table, rules, readings)
+    return _cohort(path, description, site, outcome, table, readings)
+
+
+def _known(where: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        hint = did_you_mean(name, known) or f"; there are: {', '.join(known)}"
+        raise CohortError(f'{where} "{name}"{hint}')
+
+
+def _read(folder: Path, description: CohortDescription, site: str) -> RawTable:
+    entry = description.sites[site]
+    path = folder / entry.file
+    form = entry.format or description.format
+    expected = entry.header or description.expected_at(site)
+    where = f"{folder / NAME}: sites.{site}.format"
+    table = _reader(where, form)(
+        path, expected=expected, header=entry.header is None, **form.options
+    )
+    if not len(table.lines) and not table.problems:
+        raise CohortError(f"{path}: holds no rows")
+    return table
+
+
+def _reader(where: str, form: Format) -> Callable[..., RawTable]:
+    """The function a dotted name points to, once it is known to take the options."""
+    module, _, name = form.reader.rpartition(".")
+    try:
+        reader: Callable[..., RawTable] = getattr(import_module(module), name)
+        options = set(inspect.signature(reader).parameters) - {"path", "expected", "header"}
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise CohortError(f'{where}: "{form.reader}" is not a reader: {error}') from None
+    for option in form.options:
+        if option not in options:
+            hint = did_you_mean(option, options)
+            raise CohortError(f'{where}: {form.reader} has no option "{option}"{hint}')
+    return reader
+
+
+def _rules(description: CohortDescription, site: str, outcome: str) -> dict[str, Rule]:
+    measured = description.measured_at(site)
+    rules = {name: column.rule(description.missing) for name, column in measured.items()}
+    happened = description.outcomes[outcome]
+    return rules | {happened.column: happened.rule(description.missing)}
+
+
+def _refuse(
+    path: Path,
+    description: CohortDescription,
+    site: str,
+    table: RawTable,
+    rules: Rules,
+    readings: Readings,
+) -> None:
+    """Raise for everything that is wrong anywhere in the file."""
+    found = list(table.problems)
+    for name, reading in readings.items():
+        found += cells.problems(name, table.cells[name], reading, rules[name], table.lines)
+    wrong = sum(int(reading.wrong.sum()) for reading in readings.values())
+    nameless = _nameless(table, description, site)
+    refuse(path, found + nameless, len(table.problems) + wrong + len(nameless))
+
+
+def _nameless(table: RawTable, description: CohortDescription, site: str) -> list[Problem]:
+    column = description.patient_column(site)
+    if column is None:
+        return []
+    absent = cells.absent(table.cells[column], ("", *description.missing))
+    text = f"column {column}: missing, expected a patient identifier"
+    return [Problem(line, text) for line in table.lines[absent.to_numpy()].tolist()]
+
+
+def _cohort(
+    path: Path,
+    description: CohortDescription,
+    site: str,
+    outcome: str,
+    table: RawTable,
+    readings: Readings,
+) -> Cohort:
+    """The rows whose outcome is known, as arrays."""
+    happened, measured = description.outcomes[outcome], description.measured_at(site)
+    y = readings[happened.column].values
+    used = ~np.isnan(y)
+    if not used.any():
+        raise CohortError(f'{path}: no row records outcome "{outcome}"')
+    patient = _patients(table, description.patient_column(site), site)[used]
+    return Cohort(
+        name=site,
+        columns=tuple(column.column(name) for name, column in measured.items()),
+        values=np.column_stack([readings[name].values[used] for name in measured]),
+        outcome=happened.outcome(outcome),
+        y=y[used],
+        patient=patient,
+        subgroups=_subgroups(description, readings, used),
+        accounting=_account(path, site, outcome, used, len(set(patient)), _notes(readings)),
+        source_rows=table.lines[used],
+    )
+
+
+def _account(
+    path: Path, site: str, outcome: str, used: Bools, patients: int, notes: tuple[str, ...]
+) -> Accounting:
+    left_out = int((~used).sum())
+    excluded = {f"{outcome} not recorded": left_out} if left_out else {}
+    return Accounting(site, str(path), len(used), int(used.sum()), patients, excluded, notes)
+
+
+def _patients(table: RawTable, column: str | None, site: str) -> Objects:
+    if column is None:
+        return np.array([f"{site}:{row}" for row in range(1, len(table.lines) + 1)], dtype=object)
+    return table.cells[column].to_numpy().astype(object)
+
+
+def _subgroups(
+    description: CohortDescription, readings: Readings, used: Bools
+) -> dict[str, Objects]:
+    """Labels per subgroup; "" where missing, and everywhere if this site lacks the column."""
+    groups = {}
+    for name in description.subgroups:
+        column = description.columns[name]
+        assert isinstance(column, Category)  # `describe` saw to it
+        absent = np.full(len(used), np.nan)
+        values = readings[name].values if name in readings else absent
+        labels = np.array([*column.labels, ""], dtype=object)
+        groups[name] = labels[np.nan_to_num(values[used], nan=-1).astype(int)]
+    return groups
+
+
+def _notes(readings: Readings) -> tuple[str, ...]:
+    return tuple(
+        f'column {name}: "{value}" counted as missing in {count} of {len(reading.values)} rows'
+        for name, reading in readings.items()
+        for value, count in reading.disguised.items()
+    )

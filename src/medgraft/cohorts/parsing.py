@@ -1,0 +1,152 @@
+"""Reads `cohort.yaml` and says everything that is wrong with it, in the user's words."""
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from medgraft.cohorts.description import (
+    Binary,
+    Category,
+    CohortDescription,
+    Multiclass,
+    Number,
+    Regression,
+    Site,
+    Unused,
+)
+from medgraft.cohorts.table import did_you_mean, header_problems
+from medgraft.errors import CohortError
+
+NAME = "cohort.yaml"
+
+
+def describe(folder: Path) -> CohortDescription:
+    """Read and check `folder/cohort.yaml`.
+
+    Raises:
+        CohortError: the file is absent, is not YAML, or is not as it should be; lists everything.
+    """
+    path = folder / NAME
+    try:
+        description = CohortDescription.model_validate(_parse(path))
+    except ValidationError as error:
+        problems = list(dict.fromkeys(_sentence(entry) for entry in error.errors()))
+        raise CohortError(_listing(path, problems)) from None
+    if problems := list(_contradictions(description)):
+        raise CohortError(_listing(path, problems))
+    return description
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML silently keeps the last of two equal keys; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for (key_node, _), count in zip(node.value, map(keys.count, keys), strict=True):
+            if count > 1:
+                problem = f'"{key_node.value}" is written twice'
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _parse(path: Path) -> Any:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return yaml.load(file, _UniqueKeys)
+    except FileNotFoundError:
+        raise CohortError(f"{path}: there is no such file; it describes the cohort") from None
+    except UnicodeDecodeError:
+        raise CohortError(f"{path}: not UTF-8 text") from None
+    except OSError as error:
+        raise CohortError(f"{path}: {error.strerror}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise CohortError(f"{path}{line}: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise CohortError(f"{path}: not YAML: {error}") from None
+
+
+def _listing(path: Path, problems: Iterable[str]) -> str:
+    return "\n".join(f"{path}: {problem}" for problem in problems)
+
+
+_KINDS: dict[str, dict[str, type[BaseModel]]] = {
+    "columns": {"number": Number, "category": Category, "identifier": Unused, "ignore": Unused},
+    "outcomes": {"binary": Binary, "multiclass": Multiclass, "regression": Regression},
+}
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """One pydantic error as a sentence a clinician can act on."""
+    location, model = _place(error["loc"])
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            said = f"unknown key{did_you_mean(location[-1], model.model_fields)}"
+        case "missing":
+            said = "is needed"
+        case "union_tag_not_found":
+            said = f"needs {context['discriminator']}"
+        case "union_tag_invalid":
+            known = context["expected_tags"].replace("'", "")
+            hint = did_you_mean(context["tag"], known.split(", "))
+            said = f'got "{context["tag"]}", expected one of {known}{hint}'
+        case "too_short":
+            said = f"needs at least {context['min_length']}"
+        case "model_type" | "dict_type" | "model_attributes_type":
+            said = f"expected keys with values, got {error['input']!r}"
+        case "value_error":
+            said = str(context["error"])
+        case _:
+            expected = error["msg"].replace("Input should be", "expected")
+            said = f"got {error['input']!r}, {expected.replace('valid tuple', 'list in [ ]')}"
+    return f"{'.'.join(location) or 'the file'}: {said}"
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
+    """Where an error is, without pydantic's own marks, and the model that applies there."""
+    parts = [str(part) for part in location if part != "[key]"]
+    section = parts[0] if parts else ""
+    if section in _KINDS and len(parts) > 2:
+        return parts[:2] + parts[3:], _KINDS[section].get(parts[2], CohortDescription)
+    return parts, Site if section == "sites" else CohortDescription
+
+
+def _contradictions(description: CohortDescription) -> Iterator[str]:
+    """Names that point nowhere or at the wrong thing; codes that mean two things."""
+    yield from _ambiguous_codes(description)
+    columns, named = description.columns, description.named()
+    for name in description.subgroups:
+        if name not in columns:
+            yield f'subgroups: no column is called "{name}"{did_you_mean(name, columns)}'
+        elif not isinstance(columns[name], Category):
+            yield f'subgroups: "{name}" has kind {columns[name].kind}, expected category'
+    for name, outcome in description.outcomes.items():
+        if outcome.column in columns:
+            yield f'outcomes.{name}: column "{outcome.column}" is also declared under columns'
+    if description.patient in columns:
+        yield f'patient: column "{description.patient}" is also declared under columns'
+    for site, entry in description.sites.items():
+        if not description.measured_at(site):
+            yield f"sites.{site}: no number or category is left to learn from"
+        for name in entry.without:
+            if name not in {*named, *description.outcomes}:
+                yield f'sites.{site}.without: nothing is called "{name}"{did_you_mean(name, named)}'
+        if entry.header is None:
+            continue
+        for problem in header_problems(entry.header, description.expected_at(site)):
+            yield f"sites.{site}.header: {problem}"
+
+
+def _ambiguous_codes(description: CohortDescription) -> Iterator[str]:
+    sections = (("columns", description.columns), ("outcomes", description.outcomes))
+    for section, entries in sections:
+        for name, entry in entries.items():
+            if isinstance(entry, Unused):
+                continue
+            rule = entry.rule(description.missing)
+            for code in set(rule.codes or ()) & {*rule.missing, *rule.disguised}:
+                yield f"{section}.{name}: {code!r} is both a value and a code for missing"

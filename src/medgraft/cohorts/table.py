@@ -1,0 +1,70 @@
+"""What every reader returns, whatever the format: cells as text, where they stood, what failed."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from medgraft.errors import CohortError
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong on one line of a file."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A file as text. `cells` has one string column per name, without surrounding blanks.
+
+    `lines` is int64 [rows], the line (or record number) where each row begins. A row that does not
+    fit the header is left out of `cells` and stands in `problems`.
+    """
+
+    cells: pl.DataFrame
+    lines: NDArray[np.int64]
+    problems: tuple[Problem, ...] = ()
+
+
+def refuse(path: Path, problems: Iterable[Problem], count: int) -> None:
+    """Raise one CohortError for all problems, first lines first; do nothing if there are none.
+
+    `count` is how many there are; `problems` holds at least the first `SHOWN` of them.
+    """
+    if count == 0:
+        return
+    first = sorted(problems, key=lambda problem: problem.line)[:SHOWN]
+    lines = [f"{path}, line {problem.line}, {problem.text}" for problem in first]
+    if count > len(first):
+        lines.append(f"… and {count - len(first)} more")
+    raise CohortError("\n".join(lines))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`, did you mean "age"?` for the closest known name, or nothing."""
+    close = get_close_matches(name, list(known), n=1)
+    return f', did you mean "{close[0]}"?' if close else ""
+
+
+def header_problems(header: Iterable[str], expected: Iterable[str]) -> Iterator[str]:
+    """What is wrong with the names of a file's columns, given the names described."""
+    names, known = list(header), list(expected)
+    absent = [name for name in known if name not in names]
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f'column "{name}" appears {count} times'
+    for name in dict.fromkeys(names):
+        if name not in known:
+            yield f'column "{name}" is not declared{did_you_mean(name, absent)}'
+    for name in absent:
+        yield f'column "{name}" is declared and absent'

@@ -1,0 +1,397 @@
+"""The configuration: composed from ``conf/`` by Hydra, validated, read by stages piece by piece.
+
+``params.yaml`` is what DVC tracks. Its only source is ``conf/`` and the overrides recorded in
+``conf/overrides.yaml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from medgraft.construct import suggest
+from medgraft.errors import ConfigError
+
+Target = dict[str, Any]
+"""A constructor: ``_target_`` and its arguments."""
+
+
+class Section(BaseModel):
+    """A part of the configuration; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Outcomes(Section):
+    """Which outcome of the cohort's description each role predicts."""
+
+    source: str
+    target: str
+
+
+class CohortConfig(Section):
+    """Where the raw files are, and which sites are source and target."""
+
+    folder: str
+    source: list[str] = Field(min_length=1)
+    target: list[str] = Field(min_length=1)
+    outcome: Outcomes
+    origin: str | None
+    notice: str
+
+
+class TaskConfig(Section):
+    """What kind of outcome is predicted."""
+
+    kind: Literal["binary", "multiclass", "regression"]
+    primary: str
+    head: Target
+
+
+class PreparationConfig(Section):
+    """How the two panels are aligned, and how raw values become inputs."""
+
+    mode: Literal["shared", "masked"]
+    input: Target
+
+
+class DesignConfig(Section):
+    """How many replicas, and on which patients."""
+
+    runs: PositiveInt
+    folds: PositiveInt
+    validation_fraction: float = Field(gt=0, le=0.5)
+    sizes: list[PositiveInt]
+    sources: PositiveInt
+
+
+class FitConfig(Section):
+    """What to optimise, and on how many patients at a time."""
+
+    optimizer: Target
+    batch_size: PositiveInt
+
+
+class PretrainConfig(FitConfig):
+    """Pretraining, with how often a patient's source-only features are hidden."""
+
+    hide_probability: float = Field(ge=0, le=1)
+
+
+class Strategy(Section):
+    """One way to use the source cohort, or not to. Every part names a constructor."""
+
+    description: str = Field(min_length=1)
+    uses_source: bool
+    init: Target | None = None
+    trainable: Target | None = None
+    readout: Target | None = None
+    recalibrate: Target | None = None
+    baseline: Target | None = None
+
+    @model_validator(mode="after")
+    def is_network_or_baseline(self) -> Strategy:
+        """A baseline has no network parts; a network names where it starts and what it trains."""
+        parts = [self.init, self.trainable, self.readout]
+        if self.baseline and any([*parts, self.recalibrate]):
+            raise ValueError("a baseline takes no init, trainable, readout or recalibrate")
+        if not self.baseline and not all(parts):
+            raise ValueError("expected init, trainable and readout, or a baseline")
+        return self
+
+
+class EvaluationConfig(Section):
+    """What every strategy is compared with, and how often the bootstrap draws."""
+
+    reference: str
+    draws: int = Field(ge=200)
+
+
+class TrainerConfig(Section):
+    """How to run, whatever is trained: hardware, and when to stop."""
+
+    accelerator: str
+    devices: PositiveInt | Literal["auto"]
+    num_nodes: PositiveInt
+    strategy: str
+    precision: Literal["32", "16-mixed", "bf16-mixed"]
+    threads: PositiveInt
+    max_steps: PositiveInt
+    check_every: PositiveInt
+    patience: PositiveInt
+    replicas_at_once: PositiveInt
+
+
+class TrackingConfig(Section):
+    """Where MLflow keeps its runs."""
+
+    uri: str
+
+
+class Config(Section):
+    """The whole of ``params.yaml``."""
+
+    seed: int = Field(ge=0)
+    cohort: CohortConfig
+    task: TaskConfig
+    source_task: TaskConfig
+    preparation: PreparationConfig
+    encoder: Target
+    design: DesignConfig
+    pretrain: PretrainConfig
+    finetune: FitConfig
+    strategies: dict[str, Strategy] = Field(min_length=1)
+    metrics: dict[str, Target] = Field(min_length=1)
+    evaluation: EvaluationConfig
+    trainer: TrainerConfig
+    tracking: TrackingConfig
+
+
+# What may change without changing a result; stages read it although DVC does not track it.
+UNTRACKED = ("accelerator", "devices", "num_nodes", "strategy", "threads")
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder at or above ``start`` that holds ``dvc.yaml``.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file():
+            return folder
+    raise ConfigError(f"{here}: expected a medgraft project (a folder with dvc.yaml)")
+
+
+def compose(root: Path, overrides: Iterable[str]) -> dict[str, Any]:
+    """Compose ``conf/`` with Hydra overrides into plain values.
+
+    Raises:
+        ConfigError: every override Hydra refuses, each with what it could have meant.
+    """
+    overrides = list(overrides)
+    try:
+        return _hydra(root, overrides)
+    except _hydra_errors() as error:
+        alone = [(one, _refusal(root, one)) for one in overrides]
+        lines = [f"{one}: {message}" for one, message in alone if message]
+        raise ConfigError("\n".join(lines) or _first_line(error)) from None
+
+
+def _hydra(root: Path, overrides: list[str]) -> dict[str, Any]:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(config_dir=str(root / "conf"), version_base="1.3"):
+        config = hydra_compose(config_name="config", overrides=overrides)
+    missing = OmegaConf.missing_keys(config)
+    if missing:
+        raise ConfigError("\n".join(f"{key}: needs a value" for key in sorted(missing)))
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _hydra_errors() -> tuple[type[Exception], ...]:
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    return HydraException, OmegaConfBaseException
+
+
+def _refusal(root: Path, override: str) -> str:
+    """Why Hydra refuses this override alone; empty if it does not."""
+    try:
+        _hydra(root, [override])
+    except _hydra_errors() as error:
+        key = override.lstrip("+~").split("=")[0]
+        known = _dotted(_hydra(root, [])) + _groups(root)
+        text = _first_line(error)
+        return f"unknown key{suggest(key, known)}" if "Could not override" in text else text
+    except ConfigError:
+        return ""  # what is missing may be given by another override
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    options = [line for line in lines[1:] if not line.endswith(":") and "search path" not in line]
+    found = "Could not find" in lines[0] and options
+    return f"{lines[0]} Available: {', '.join(options)}" if found else lines[0]
+
+
+def _dotted(config: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for key, value in config.items():
+        keys.append(f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            keys.extend(_dotted(value, f"{prefix}{key}."))
+    return keys
+
+
+def _groups(root: Path) -> list[str]:
+    return [folder.name for folder in (root / "conf").iterdir() if folder.is_dir()]
+
+
+def validate(params: Mapping[str, Any]) -> Config:
+    """Check a composed configuration.
+
+    Raises:
+        ConfigError: every problem, one a line: key, what came, what was expected.
+    """
+    try:
+        config = Config.model_validate(params)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_problem(one) for one in error.errors())) from None
+    _check_consistency(config)
+    return config
+
+
+def _check_consistency(config: Config) -> None:
+    problems = []
+    both = set(config.cohort.source) & set(config.cohort.target)
+    if both:
+        problems.append(f"cohort: {', '.join(sorted(both))} cannot be source and target at once")
+    if config.evaluation.reference not in config.strategies:
+        hint = suggest(config.evaluation.reference, config.strategies)
+        problems.append(f"evaluation.reference: {config.evaluation.reference!r} is not run{hint}")
+    if config.task.primary not in config.metrics:
+        hint = suggest(config.task.primary, config.metrics)
+        problems.append(f"task.primary: {config.task.primary!r} is not among the metrics{hint}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _problem(error: Any) -> str:
+    """One pydantic error as a sentence."""
+    location = [str(part) for part in error["loc"] if not str(part).startswith("function-")]
+    key = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        known = _fields(location[:-1])
+        return f"{key}: unknown key{suggest(location[-1], known)}"
+    if error["type"] == "missing":
+        return f"{key}: needs a value"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key}: got {error['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _fields(location: list[str]) -> list[str]:
+    """Keys the section at this place may have."""
+    model: Any = Config
+    for part in location:
+        fields = getattr(model, "model_fields", None)
+        # dict[str, Strategy]: any key leads to its values
+        model = fields[part].annotation if fields else get_args(model)[1]
+    return list(getattr(model, "model_fields", []))
+
+
+def recorded_overrides(root: Path) -> list[str]:
+    """The overrides the project's ``params.yaml`` is composed with."""
+    path = root / "conf" / "overrides.yaml"
+    return yaml.safe_load(path.read_text()) or [] if path.is_file() else []
+
+
+def record_overrides(root: Path, overrides: list[str]) -> None:
+    """Remember the overrides; a plain ``dvc repro`` uses them too."""
+    text = "# Written by `medgraft compose` and `medgraft repro`.\n"
+    body = yaml.safe_dump(overrides) if overrides else "[]\n"
+    write_if_changed(root / "conf" / "overrides.yaml", text + body)
+
+
+def write_params(root: Path, params: Mapping[str, Any]) -> None:
+    """Write ``params.yaml``, unless it says the same already."""
+    path = root / "params.yaml"
+    if path.is_file() and yaml.safe_load(path.read_text()) == params:
+        return
+    write_if_changed(path, yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True))
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    """Write a file whole, leaving an equal one untouched."""
+    if path.is_file() and path.read_text() == text:
+        return
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+def read_params(root: Path) -> dict[str, Any]:
+    """``params.yaml`` as it is.
+
+    Raises:
+        ConfigError: there is none, or it is not YAML.
+    """
+    path = root / "params.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{path} not found: run `medgraft compose`")
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
+
+
+def stage_params(stage: str, *, key: str = "", root: Path | None = None) -> SimpleNamespace:
+    """The parameters ``dvc.yaml`` says this stage depends on, validated, and nothing else.
+
+    A stage that reads more than it declares fails here, not silently later.
+    """
+    root = root or project_root()
+    params = read_params(root)
+    given = pick(params, declared(root, stage, key=key))
+    if "trainer" in given:
+        given["trainer"] |= {name: params["trainer"][name] for name in UNTRACKED}
+    return SimpleNamespace(**{name: _section(name, value) for name, value in given.items()})
+
+
+def declared(root: Path, stage: str, *, key: str = "") -> list[str]:
+    """Dotted parameters that ``dvc.yaml`` lists for a stage; ``key`` fills ``${key}``."""
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    body = stages[stage].get("do", stages[stage])
+    return [name.replace("${key}", key) for name in body.get("params", [])]
+
+
+def pick(params: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The values of these dotted names, nested as they were."""
+    picked: dict[str, Any] = {}
+    for dotted in names:
+        _copy(params, picked, dotted.split("."))
+    return picked
+
+
+def _copy(source: Mapping[str, Any], target: dict[str, Any], path: list[str]) -> None:
+    """Copy one nested value."""
+    first, *rest = path
+    if first not in source:
+        raise ConfigError(f"params.yaml: expected {'.'.join(path)}; run `medgraft compose`")
+    if rest:
+        _copy(source[first], target.setdefault(first, {}), rest)
+    else:
+        target[first] = source[first]
+
+
+def _section(name: str, value: Any) -> Any:
+    """One section, validated; of one that is declared in part, the declared values."""
+    kind: Any = Config.model_fields[name].annotation
+    fields = getattr(kind, "model_fields", None)
+    if fields and set(fields) - set(value):
+        return SimpleNamespace(**value)
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        located = [dict(one, loc=(name, *one["loc"])) for one in error.errors()]
+        raise ConfigError("\n".join(_problem(one) for one in located)) from None

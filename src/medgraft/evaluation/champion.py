@@ -1,0 +1,152 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from medgraft.errors import StageError
+from medgraft.evaluation.intervals import Resampled, estimate, resample
+from medgraft.evaluation.metrics.metric import Floats, ratio
+from medgraft.evaluation.metrics.proper import row_log_loss
+from medgraft.evaluation.predictions import StrategyResult, Study
+
+LOSS_NAMES = {"regression": "squared error"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A strategy on validation patients: its mean loss, and how far it is from its group's best.
+
+    The groups are the strategies that use the source cohort and those that do not. An interval of
+    the difference over 0 says that the best is better. chosen: the simplest that it is not.
+    """
+
+    strategy: str
+    uses_source: bool
+    fitted_parameters: int
+    loss: float
+    best: str
+    difference: float
+    low: float
+    high: float
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The strategy to ship, why, and everything it was chosen from."""
+
+    strategy: str
+    reason: str
+    uses_source: bool
+    candidates: tuple[Candidate, ...]
+
+
+def choose_champion(study: Study, *, draws: int, seed: int) -> Champion:
+    """Choose the strategy to ship, from validation predictions alone.
+
+    Among the strategies without the source cohort, and among those with it, take the simplest that
+    cannot be told from the best; ship the one with the source only if it beats the other. A loss is
+    the log loss, or the squared error; intervals are the paired 95 % ones of `intervals`. Raises
+    StageError when no strategy has validation predictions.
+    """
+    losses = validation_losses(study, draws=draws, seed=seed)
+    groups = [_group(study, losses, uses_source=uses_source) for uses_source in (False, True)]
+    baseline, transfer = (next((c for c in group if c.chosen), None) for group in groups)
+    winner, reason = _decide(baseline, transfer, losses, LOSS_NAMES.get(study.task, "log loss"))
+    return Champion(winner.strategy, reason, winner.uses_source, (*groups[0], *groups[1]))
+
+
+def validation_losses(study: Study, *, draws: int, seed: int) -> dict[str, Resampled]:
+    """Resample the mean validation loss of every strategy that has validation predictions."""
+    statistics = {
+        name: partial(_mean_over_rows, row_losses(study, result))
+        for name, result in study.strategies.items()
+        if len(result.validation)
+    }
+    if not statistics:
+        raise StageError("no strategy has validation predictions, so no champion can be chosen")
+    return resample(statistics, study.patient, draws=draws, seed=seed)
+
+
+def row_losses(study: Study, result: StrategyResult) -> Floats:
+    """Return the validation loss of every row in every run, [K, n].
+
+    The mean over the folds that had the row in validation; NaN where none had.
+    """
+    outcome = study.outcome[result.validation_row]
+    if study.task == "regression":
+        loss = (outcome - result.validation[:, 0]) ** 2
+    else:
+        loss = row_log_loss(outcome, result.validation)
+    total, times = np.zeros((2, study.runs, len(study.outcome)))
+    at = (result.validation_run, result.validation_row)
+    np.add.at(total, at, loss)
+    np.add.at(times, at, 1.0)
+    return ratio(total, times)
+
+
+def _mean_over_rows(losses: Floats, weight: Floats) -> Floats:
+    seen = ~np.isnan(losses)
+    return ratio(weight @ np.where(seen, losses, 0.0).T, weight @ seen.T.astype(np.float64))
+
+
+def _group(
+    study: Study, losses: Mapping[str, Resampled], *, uses_source: bool
+) -> tuple[Candidate, ...]:
+    names = [name for name in losses if study.strategies[name].uses_source == uses_source]
+    if not names:
+        return ()
+    mean = {name: float(losses[name].by_run.mean()) for name in names}
+    size = {name: study.strategies[name].fitted_parameters for name in names}
+    best = min(names, key=lambda name: (mean[name], size[name], name))
+    gap = {name: estimate(losses[name] - losses[best]) for name in names}
+    equals = [name for name in names if not gap[name].interval()[0] > 0]
+    chosen = min(equals, key=lambda name: (size[name], mean[name], name))
+    return tuple(
+        Candidate(
+            name,
+            uses_source,
+            size[name],
+            mean[name],
+            best,
+            gap[name].value,
+            *gap[name].interval(),
+            name == chosen,
+        )
+        for name in names
+    )
+
+
+def _decide(
+    baseline: Candidate | None,
+    transfer: Candidate | None,
+    losses: Mapping[str, Resampled],
+    loss_name: str,
+) -> tuple[Candidate, str]:
+    if transfer is None:
+        assert baseline is not None  # validation_losses has refused an empty study
+        return baseline, f"No strategy uses the source cohort; {_standing(baseline)}."
+    if baseline is None:
+        return transfer, f"Every strategy uses the source cohort; {_standing(transfer)}."
+    gap = estimate(losses[transfer.strategy] - losses[baseline.strategy])
+    low, high = gap.interval()
+    numbers = f"{gap.value:+.3g} in {loss_name} (95 % CI {low:+.3g} to {high:+.3g})"
+    if high < 0:
+        return transfer, (
+            f"On validation patients {transfer.strategy}, which uses the source cohort, beats "
+            f"{baseline.strategy}, which does not: {numbers}."
+        )
+    return baseline, (
+        f"On validation patients {transfer.strategy}, which uses the source cohort, does not beat "
+        f"{baseline.strategy}, which does not use it: {numbers}."
+    )
+
+
+def _standing(candidate: Candidate) -> str:
+    if candidate.strategy == candidate.best:
+        return f"{candidate.strategy} is the best of them on validation patients"
+    return (
+        f"{candidate.strategy} is the simplest of them that validation patients cannot tell from "
+        f"{candidate.best}, the best"
+    )

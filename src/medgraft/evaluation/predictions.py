@@ -1,0 +1,191 @@
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.special import expit, softmax
+
+from medgraft.errors import StageError
+from medgraft.evaluation.metrics.metric import Floats, Integers
+
+
+@dataclass(frozen=True)
+class StrategyResult:
+    """What one strategy predicted and what is known about it.
+
+    test: [K, n, C] class probabilities, or values [K, n, 1]. fold: [K, n]. The validation
+    predictions are a long table: run and row [V], prediction [V, C]; a row may come more than once.
+    """
+
+    test: Floats
+    fold: Integers
+    validation_run: Integers
+    validation_row: Integers
+    validation: Floats
+    uses_source: bool
+    fitted_parameters: int
+    description: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """The outcome of every target row, and what every strategy predicted for it.
+
+    outcome: [n] class index or value. patient: [n] codes 0..P-1. classes: their names, empty for
+    regression.
+    """
+
+    outcome: Floats
+    patient: Integers
+    task: str
+    classes: tuple[str, ...]
+    strategies: dict[str, StrategyResult]
+
+    @property
+    def patients(self) -> int:
+        """How many patients the rows belong to."""
+        return int(self.patient.max()) + 1
+
+    @property
+    def runs(self) -> int:
+        """How often the target cohort was predicted."""
+        return max((len(result.test) for result in self.strategies.values()), default=0)
+
+
+def load_study(prepared: Path, finetuned: Path) -> Study:
+    """Read the target cohort and the predictions of every strategy; see docs/architecture.md.
+
+    Raises StageError for a missing file, a row not predicted exactly once per run, a prediction by
+    a replica that was not to make it, or one that is not finite.
+    """
+    target = prepared / "target"
+    schema = json.loads(_present(target / "schema.json").read_text())["outcome"]
+    outcome = np.load(_present(target / "y.npy")).astype(np.float64)
+    patients = pl.read_parquet(_present(target / "patients.parquet")).sort("row")["patient"]
+    design = _comparisons(pl.read_parquet(_present(prepared / "design.parquet")))
+    folders = sorted(path.parent for path in finetuned.glob("*/summary.json"))
+    if not folders:
+        raise StageError(f"no strategy in {finetuned}: expected <strategy>/summary.json")
+    return Study(
+        outcome=outcome,
+        patient=np.unique(patients.to_numpy(), return_inverse=True)[1].astype(np.int64),
+        task=schema["task"],
+        classes=tuple(schema.get("classes") or ()),
+        strategies={
+            path.name: _load_strategy(path, design, rows=len(outcome), schema=schema)
+            for path in folders
+        },
+    )
+
+
+def to_probabilities(raw: Floats, task: str) -> Floats:
+    """Turn raw outputs [m, outputs] into class probabilities [m, C]; values stay as they are.
+
+    Raises StageError for a task that is not known.
+    """
+    if task not in LINKS:
+        raise StageError(f"expected a task among {', '.join(LINKS)}, got {task!r}")
+    return LINKS[task](raw.astype(np.float64))
+
+
+def _sigmoid(raw: Floats) -> Floats:
+    # Not 1 - p: that loses the small probabilities which the log loss is made of.
+    return np.concatenate([expit(-raw), expit(raw)], axis=1)
+
+
+LINKS: dict[str, Callable[[Floats], Floats]] = {
+    "binary": _sigmoid,
+    "multiclass": lambda raw: softmax(raw, axis=1),
+    "regression": lambda raw: raw,
+}
+
+
+def _present(path: Path) -> Path:
+    if not path.is_file():
+        raise StageError(f"{path} is missing: the stage that writes it has not run")
+    return path
+
+
+def _comparisons(design: pl.DataFrame) -> pl.DataFrame:
+    compared = design.filter(pl.col("use") == "compare")
+    if compared.is_empty():
+        raise StageError("the design has no replica of use 'compare': there is nothing to evaluate")
+    return compared.with_columns(
+        pl.col("replica").cast(pl.Int64), run=pl.col("run").rank("dense").cast(pl.Int64) - 1
+    )
+
+
+def _load_strategy(
+    folder: Path, design: pl.DataFrame, *, rows: int, schema: dict[str, Any]
+) -> StrategyResult:
+    summary = json.loads((folder / "summary.json").read_text())
+    frame = pl.read_parquet(_present(folder / "predictions.parquet")).with_columns(
+        pl.col("replica", "row").cast(pl.Int64)
+    )
+    outputs = _outputs(frame, folder.name, schema)
+    frame = frame.filter(pl.col("replica").is_in(design["replica"].to_list()))
+    _refuse_non_finite(frame, folder.name, outputs)
+    test = _part(frame, design, part="test", strategy=folder.name)
+    validation = _part(frame, design, part="validation", strategy=folder.name)
+    runs = int(design["run"].max()) + 1  # type: ignore[arg-type]
+    _refuse_gaps(test, folder.name, shape=(runs, rows))
+    test = test.sort("run", "row")
+    predicted = to_probabilities(test.select(outputs).to_numpy(), schema["task"])
+    return StrategyResult(
+        test=predicted.reshape(runs, rows, -1),
+        fold=test["fold"].to_numpy().astype(np.int64).reshape(runs, rows),
+        validation_run=validation["run"].to_numpy().astype(np.int64),
+        validation_row=validation["row"].to_numpy().astype(np.int64),
+        validation=to_probabilities(validation.select(outputs).to_numpy(), schema["task"]),
+        uses_source=bool(summary["uses_source"]),
+        fitted_parameters=int(summary["fitted_parameters"]),
+        description=str(summary["description"]),
+    )
+
+
+def _outputs(frame: pl.DataFrame, strategy: str, schema: dict[str, Any]) -> list[str]:
+    names = [name for name in frame.columns if name.startswith("output_")]
+    expected = len(schema["classes"]) if schema["task"] == "multiclass" else 1
+    if len(names) != expected:
+        raise StageError(
+            f"strategy {strategy}: expected {expected} output columns for a {schema['task']} "
+            f"outcome, got {len(names)}"
+        )
+    return [f"output_{i}" for i in range(expected)]
+
+
+def _refuse_non_finite(frame: pl.DataFrame, strategy: str, outputs: list[str]) -> None:
+    finite = pl.all_horizontal(pl.col(outputs).is_finite().fill_null(False))
+    for bad in frame.filter(~finite).head(1).iter_rows(named=True):
+        raise StageError(
+            f"strategy {strategy}: replica {bad['replica']} predicted "
+            f"{bad[outputs[0]]} for row {bad['row']}, expected a finite number"
+        )
+
+
+def _part(frame: pl.DataFrame, design: pl.DataFrame, *, part: str, strategy: str) -> pl.DataFrame:
+    planned = (
+        design.select("replica", "run", "fold", row=pl.col(part))
+        .explode("row")
+        .with_columns(pl.col("row").cast(pl.Int64))
+    )
+    made = frame.filter(pl.col("part") == part).join(planned, on=["replica", "row"], how="left")
+    for bad in made.filter(pl.col("run").is_null()).head(1).iter_rows(named=True):
+        raise StageError(
+            f"strategy {strategy}: replica {bad['replica']} predicted row {bad['row']} as {part}, "
+            f"but the design does not have that row in its {part} part"
+        )
+    return made
+
+
+def _refuse_gaps(test: pl.DataFrame, strategy: str, *, shape: tuple[int, int]) -> None:
+    times = np.zeros(shape, dtype=np.int64)
+    np.add.at(times, (test["run"].to_numpy(), test["row"].to_numpy()), 1)
+    for run, row in np.argwhere(times != 1)[:1]:
+        raise StageError(
+            f"strategy {strategy}, run {run}: row {row} was predicted {times[run, row]} times, "
+            "expected once"
+        )

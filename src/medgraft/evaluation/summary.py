@@ -1,0 +1,187 @@
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from medgraft.errors import ConfigError
+from medgraft.evaluation.champion import Champion, choose_champion
+from medgraft.evaluation.intervals import Resampled, Statistic, by_run, estimate, resample
+from medgraft.evaluation.metrics.metric import Metric
+from medgraft.evaluation.predictions import Study
+from medgraft.evaluation.sentence import conclude
+from medgraft.evaluation.verdict import Comparison, compare
+
+COMPARISON_TYPES = {
+    "strategy": pl.String,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "difference": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "error": pl.Float64,
+    "p": pl.Float64,
+    "p_holm": pl.Float64,
+    "verdict": pl.String,
+    "smallest_effect": pl.Float64,
+    "higher_is_better": pl.Boolean,
+    "undefined": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything the evaluation of a study found.
+
+    metrics: a table of strategy, metric, value, low, high, undefined. comparisons: a row per
+    strategy and metric, the fields of `verdict.Comparison`. verdict: what verdict.json holds.
+    """
+
+    metrics: pl.DataFrame
+    comparisons: pl.DataFrame
+    champion: Champion
+    verdict: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write metrics.json, comparisons.parquet and verdict.json."""
+        folder.mkdir(parents=True, exist_ok=True)
+        nested: dict[str, dict[str, Any]] = {}
+        for row in self.metrics.iter_rows(named=True):
+            nested.setdefault(row.pop("strategy"), {})[row.pop("metric")] = row
+        _write_json(folder / "metrics.json", nested)
+        self.comparisons.write_parquet(folder / "comparisons.parquet")
+        _write_json(folder / "verdict.json", self.verdict)
+
+
+def evaluate(
+    study: Study,
+    metrics: Mapping[str, Metric],
+    *,
+    primary: str,
+    reference: str,
+    draws: int,
+    seed: int,
+) -> Evaluation:
+    """Score every strategy, compare it with the reference, and choose the champion.
+
+    Metrics of other tasks are left out. Raises ConfigError if the primary metric is not among those
+    left or has no better direction, StageError if nothing was validated.
+    """
+    chosen = applicable(metrics, study.task, primary=primary)
+    statistics = _statistics(study, chosen)
+    resampled = resample(statistics, study.patient, draws=draws, seed=seed)
+    comparisons = {
+        name: compare(
+            metric, {s: resampled[s, name] for s in study.strategies}, reference=reference
+        )
+        for name, metric in chosen.items()
+    }
+    champion = choose_champion(study, draws=draws, seed=seed)
+    return Evaluation(
+        pl.DataFrame([_score(s, chosen[name], r) for (s, name), r in resampled.items()]),
+        _table(comparisons),
+        champion,
+        {
+            "primary": primary,
+            "reference": reference,
+            **_size(study, draws),
+            "strategies": {c.strategy: _entry(c, study) for c in comparisons[primary]},
+            "champion": asdict(champion),
+            "sentence": _sentence(study, chosen[primary], comparisons[primary], reference),
+        },
+    )
+
+
+def _statistics(study: Study, metrics: Mapping[str, Metric]) -> dict[tuple[str, str], Statistic]:
+    return {
+        (strategy, name): partial(
+            by_run,
+            metric=metric,
+            outcome=study.outcome,
+            prediction=result.test,
+            fold=result.fold,
+        )
+        for strategy, result in study.strategies.items()
+        for name, metric in metrics.items()
+    }
+
+
+def applicable(metrics: Mapping[str, Metric], task: str, *, primary: str) -> dict[str, Metric]:
+    """Keep the metrics of a task, by name; ConfigError if the primary one is not fit to decide."""
+    kept = {metric.name: metric for metric in metrics.values() if task in metric.tasks}
+    directed = [name for name, metric in kept.items() if metric.higher_is_better is not None]
+    if primary not in directed:
+        raise ConfigError(
+            f"expected the primary metric among {', '.join(directed) or 'none'} "
+            f"for a {task} outcome, got {primary!r}"
+        )
+    return kept
+
+
+def _score(strategy: str, metric: Metric, resampled: Resampled) -> dict[str, Any]:
+    found = estimate(resampled)
+    low, high = np.clip(found.interval(), *metric.bounds)
+    return {
+        "strategy": strategy,
+        "metric": metric.name,
+        "value": found.value,
+        "low": float(low),
+        "high": float(high),
+        "undefined": resampled.undefined,
+    }
+
+
+def _table(comparisons: Mapping[str, list[Comparison]]) -> pl.DataFrame:
+    rows = [asdict(c) for of_metric in comparisons.values() for c in of_metric]
+    return pl.DataFrame(rows, schema=COMPARISON_TYPES)
+
+
+def _size(study: Study, draws: int) -> dict[str, Any]:
+    return {
+        "task": study.task,
+        "patients": study.patients,
+        "rows": len(study.outcome),
+        "runs": study.runs,
+        "draws": draws,
+    }
+
+
+def _entry(comparison: Comparison, study: Study) -> dict[str, Any]:
+    result = study.strategies[comparison.strategy]
+    entry = asdict(comparison)
+    del entry["strategy"], entry["metric"]
+    return {**entry, "description": result.description, "uses_source": result.uses_source}
+
+
+def _sentence(study: Study, metric: Metric, comparisons: list[Comparison], reference: str) -> str:
+    if reference not in study.strategies:
+        return (
+            f"Whether transfer learning helps was not tested: the reference strategy {reference} "
+            "is not in this study."
+        )
+    return conclude(
+        [c for c in comparisons if study.strategies[c.strategy].uses_source],
+        metric,
+        reference=reference,
+        tested=len(comparisons),
+        size=f"{study.patients} patients, {study.runs} training runs",
+    )
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(content: Any) -> Any:
+    """Round floats to six digits and write what is not finite as null, which JSON can hold."""
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(value) for value in content]
+    if isinstance(content, float):
+        return float(f"{content:.6g}") if np.isfinite(content) else None
+    return content

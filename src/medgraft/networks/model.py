@@ -1,0 +1,82 @@
+"""A whole network: preparation, shared layers, specific layers, recalibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from medgraft.construct import construct
+
+
+class Recalibration(nn.Module):
+    """``intercept + slope * output``; the identity until a strategy fits it."""
+
+    intercept: Tensor
+    slope: Tensor
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("intercept", torch.zeros(outputs))
+        self.register_buffer("slope", torch.ones(()))
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """``[n, outputs]`` to ``[n, outputs]``."""
+        return self.intercept + self.slope * outputs
+
+
+class Network(nn.Module):
+    """Raw patients to raw outputs. The parts are the four nouns strategies speak of.
+
+    ``input`` and ``encoder`` are the shared layers, ``readout`` and ``head`` the specific ones.
+    """
+
+    # Any, not nn.Module: each part has methods of its own (fit, loss) beside forward.
+    input: Any
+    encoder: Any
+    readout: Any
+    head: Any
+
+    def __init__(
+        self, input: nn.Module, encoder: nn.Module, readout: nn.Module, head: nn.Module
+    ) -> None:
+        super().__init__()
+        self.input = input
+        self.encoder = encoder
+        self.readout = readout
+        self.head = head
+        self.recalibration = Recalibration(self.head.linear.out_features)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Outputs ``[n, outputs]`` of raw patients ``[n, ...]``; given ``y``, losses ``[n]``.
+
+        Training comes before recalibration, so losses are those of the head.
+        """
+        outputs = self.head(self.readout(self.encoder(self.input(x))))
+        return self.recalibration(outputs) if y is None else self.head.loss(outputs, y)
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> dict[str, Tensor]:
+        """The buffers that depend on patients, from training patients ``x [n, ...]``, ``y [n]``."""
+        fitted = {f"input.{name}": value for name, value in self.input.fit(x).items()}
+        return fitted | {f"head.{name}": value for name, value in self.head.fit(y).items()}
+
+
+def build(spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int) -> Network:
+    """One freshly initialised network.
+
+    Args:
+        spec: constructors of ``input``, ``encoder``, ``readout`` and ``head``.
+        schema: a prepared ``schema.json``: its features shape the input, its outcome the head.
+        seed: of the initial weights; the global generator is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        first = construct(spec["input"], features=schema["features"])
+        encoder = construct(spec["encoder"], inputs=first.width)
+        readout = construct(spec["readout"], widths=encoder.widths)
+        classes = len(schema["outcome"].get("classes") or [])
+        head = construct(spec["head"], width=readout.width, classes=classes)
+    return Network(first, encoder, readout, head)

@@ -1,0 +1,168 @@
+"""Prepared cohorts on disk: written whole or not at all, the same bytes every time."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from medgraft.errors import CohortError, StageError
+
+FILES = ("x.npy", "y.npy", "patients.parquet", "schema.json")
+DESIGN_COLUMNS = ("replica", "init_seed", "train", "validation")
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One prepared cohort, memory-mapped.
+
+    `x` float32 [n, d] raw values (NaN = missing, category = index into its labels), `y` float32 [n]
+    class index or value, `patients` one row per row of `x` (`row`, `patient`, `site`, subgroups),
+    `schema` as in `docs/architecture.md`.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    patients: pl.DataFrame
+    schema: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def patient(self) -> NDArray[np.int32]:
+        """Patient code of every row, int32 [n]."""
+        return self.patients["patient"].to_numpy()
+
+
+def read(folder: Path) -> Prepared:
+    """Open the prepared cohort in `folder` without loading its arrays.
+
+    Raises StageError naming the file that is missing or unreadable, or the shapes that disagree.
+    """
+    for name in FILES:
+        _require(folder / name)
+    prepared = Prepared(
+        x=_load(folder / "x.npy"),
+        y=_load(folder / "y.npy"),
+        patients=_read_table(folder / "patients.parquet"),
+        schema=read_json(folder / "schema.json"),
+    )
+    _check_shapes(prepared, folder)
+    return prepared
+
+
+def write(folder: Path, prepared: Prepared) -> None:
+    """Write a prepared cohort to `folder`, replacing what is there in one step.
+
+    Raises CohortError when a value is too large for float32, StageError when shapes disagree.
+    """
+    _check_shapes(prepared, folder)
+    for name in ("x", "y"):
+        if np.isinf(getattr(prepared, name)).any():
+            raise CohortError(f"{folder / name}.npy: a value is infinite or too large for float32")
+    with replacing(folder) as fresh:
+        np.save(fresh / "x.npy", np.ascontiguousarray(prepared.x, dtype=np.float32))
+        np.save(fresh / "y.npy", np.ascontiguousarray(prepared.y, dtype=np.float32))
+        write_table(prepared.patients, fresh / "patients.parquet")
+        write_json(prepared.schema, fresh / "schema.json")
+
+
+def read_design(path: Path) -> pl.DataFrame:
+    """Read `design.parquet` or `source_design.parquet`.
+
+    Raises StageError when it is missing, unreadable or lacks a column.
+    """
+    _require(path)
+    design = _read_table(path)
+    lacking = [name for name in DESIGN_COLUMNS if name not in design.columns]
+    if lacking:
+        raise StageError(f"{path}: expected the columns {', '.join(lacking)}, not found")
+    return design
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Write a parquet file whose bytes depend on `frame` alone; whole or not at all."""
+    with _replacing_file(path) as fresh:
+        frame.write_parquet(fresh, compression="zstd", compression_level=3, statistics=False)
+
+
+def write_json(content: Mapping[str, Any] | list[Any], path: Path) -> None:
+    """Write JSON with sorted keys and a final newline; whole or not at all.
+
+    Raises ValueError for NaN and infinity, which JSON cannot hold.
+    """
+    text = json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    with _replacing_file(path) as fresh:
+        fresh.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises StageError when it is missing or not JSON."""
+    _require(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StageError(f"{path}: not JSON ({error}); run the stage that writes it") from None
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Give an empty sibling of `folder` to fill; it takes the place of `folder` at the end.
+
+    An error in between leaves `folder` as it was.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
+        fresh, old = Path(place) / "new", Path(place) / "old"
+        fresh.mkdir()
+        yield fresh
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+
+
+@contextmanager
+def _replacing_file(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as place:
+        fresh = Path(place) / path.name
+        yield fresh
+        fresh.replace(path)
+
+
+def _require(path: Path) -> None:
+    if not path.is_file():
+        raise StageError(f"{path} not found: run the stage that writes it first")
+
+
+def _load(path: Path) -> NDArray[np.float32]:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise StageError(f"{path}: not a numpy array ({error})") from None
+    if array.dtype != np.float32:
+        raise StageError(f"{path}: expected float32, got {array.dtype}")
+    return array
+
+
+def _read_table(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise StageError(f"{path}: not a parquet table ({error})") from None
+
+
+def _check_shapes(prepared: Prepared, folder: Path) -> None:
+    features, rows = len(prepared.schema.get("features", ())), len(prepared.y)
+    if prepared.x.shape != (rows, features) or prepared.patients.height != rows:
+        raise StageError(
+            f"{folder}: x has shape {list(prepared.x.shape)}, y {rows} values, patients "
+            f"{prepared.patients.height} rows, schema {features} features; they belong together"
+        )

@@ -1,0 +1,226 @@
+"""Who is the same person: repeated identifiers, and rows too alike to be two patients.
+
+Two rows are identical when every feature both sites measured has the same value, missing cells
+included. Whether that can be a coincidence is judged from the numbers alone. Feature f ties by
+chance between two patients of one site with probability c_f, counted within each site (the larger
+counts, never less than one tied pair, and never across sites, so copies do not excuse themselves).
+Over P pairs of rows, independent features would give P * prod(c_f) coincidences; measurements of
+one patient are correlated, so only half of them are taken to be independent:
+
+    expected = P * prod(c_f) ** (1/2)    over the numeric features measured in the row
+
+By the union bound `expected` also bounds the probability of even one coincidence. Below
+`IMPLAUSIBLE` a row shared by source and target is a leak. Categories never count as evidence:
+patients with the same answers to ten yes/no questions are ordinary.
+"""
+
+from collections.abc import Iterator
+from itertools import compress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medgraft.cohorts.schema import Column
+from medgraft.preparation.alignment import Aligned, Table
+from medgraft.preparation.findings import Finding, Severity, count, listed
+
+IMPLAUSIBLE = 1e-3
+# Identical rows this rare are kept together in every split even where they may be coincidence:
+# joining a few strangers costs nothing, separating a patient from a copy leaks.
+RARE = 0.05
+
+Numbers = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+def patient_codes(table: Table, columns: tuple[Column, ...]) -> tuple[Integers, list[Finding]]:
+    """Give every row of `table` its patient's code, int64 [n], numbered by first appearance.
+
+    Rows with one identifier are one patient, and so are identical rows (see the module) unless they
+    are frequent and coincidence explains them. Findings say what was joined.
+    """
+    person = _codes(table.patient)
+    row = _row_codes(table.x)
+    twins = _several_patients(row, person)
+    if not twins.any():
+        return _by_appearance(person), []
+    joined = _expected(table.x, table.x, table.x[twins], columns) < 1
+    rare = twins.mean() <= RARE
+    join = np.zeros(len(table), dtype=bool)
+    join[twins] = joined | rare
+    findings = list(_twin_findings(table, joined=join, ordinary=twins & ~join))
+    return _by_appearance(_merge(person, row, join)), findings
+
+
+def repeated_patients(aligned: Aligned) -> Iterator[Finding]:
+    """Report identifiers in both roles (a leak), in two sites of a role, or with two outcomes."""
+    crossing = sorted(set(aligned.source.patient) & set(aligned.target.patient))
+    if crossing:
+        places = "; ".join(
+            _lines(table, np.isin(table.patient, crossing))
+            for table in (aligned.source, aligned.target)
+        )
+        message = (
+            f"{count(len(crossing), 'patient identifier')} of the target also in the source "
+            f"({places}); where each site numbers its own patients, make the identifiers distinct"
+        )
+        yield Finding("same patient", "leak", "source and target", len(crossing), message)
+    for table in (aligned.source, aligned.target):
+        yield from _across_sites(table)
+        yield from _two_outcomes(table)
+
+
+def identical_rows(aligned: Aligned) -> Iterator[Finding]:
+    """Report target rows identical to a source row, site by site, over what both measured."""
+    for source in aligned.source.sites:
+        for target in aligned.target.sites:
+            yield from _crossing_rows(aligned, source, target)
+
+
+def _crossing_rows(aligned: Aligned, source: str, target: str) -> Iterator[Finding]:
+    here, there = aligned.source.site == source, aligned.target.site == target
+    x, z = aligned.source.x[here], aligned.target.x[there]
+    both = _measured(x) & _measured(z)
+    if not both.any():
+        return
+    x, z = x[:, both], z[:, both]
+    codes, wanted = np.split(_row_codes(np.concatenate([x, z])), [len(x)])
+    copied = np.isin(wanted, codes)
+    expected = np.full(len(z), np.nan)
+    expected[copied] = _expected(x, z, z[copied], tuple(compress(aligned.columns, both)))
+    for severity, rows in _graded(expected):
+        places = (
+            f"{_numbered(target, aligned.target.line[there][rows])}; "
+            f"{_numbered(source, aligned.source.line[here][np.isin(codes, wanted[rows])])}"
+        )
+        number = int(rows.sum())
+        message = _describe_crossing(severity, number, int(both.sum()), places)
+        yield Finding("identical rows", severity, f"{source} and {target}", number, message)
+
+
+def _graded(expected: Numbers) -> Iterator[tuple[Severity, NDArray[np.bool_]]]:
+    grades: tuple[tuple[Severity, NDArray[np.bool_]], ...] = (
+        ("leak", expected < IMPLAUSIBLE),
+        ("warning", (expected >= IMPLAUSIBLE) & (expected < 1)),
+        ("note", expected >= 1),
+    )
+    yield from ((severity, rows) for severity, rows in grades if rows.any())
+
+
+def _describe_crossing(severity: Severity, rows: int, features: int, places: str) -> str:
+    verdict = {
+        "leak": f"chance would give less than one such pair in {1 / IMPLAUSIBLE:.0f} studies",
+        "warning": "coincidence is unlikely but possible",
+        "note": "coincidence is to be expected with features this coarse",
+    }[severity]
+    return (
+        f"{count(rows, 'target row')} with every value equal to a source row in "
+        f"{count(features, 'feature')} measured by both ({places}); {verdict}"
+    )
+
+
+def _across_sites(table: Table) -> Iterator[Finding]:
+    pairs = set(zip(table.patient, table.site, strict=True))
+    seen = [patient for patient, _ in pairs]
+    repeated = len(seen) - len(set(seen))
+    if repeated:
+        message = (
+            f"{count(repeated, 'patient identifier')} of the {table.role} in more than one of "
+            f"{', '.join(table.sites)}: taken to be the same patient, kept together"
+        )
+        yield Finding("patient in two sites", "warning", table.role, repeated, message)
+
+
+def _two_outcomes(table: Table) -> Iterator[Finding]:
+    person = _codes(table.patient)
+    different = np.unique(np.stack([person, _codes(table.y)]), axis=1)[0]
+    patients = np.unique(different, return_counts=True)
+    torn = patients[0][patients[1] > 1]
+    if len(torn) and table.outcome.task != "regression":
+        message = (
+            f"{count(len(torn), 'patient')} of the {table.role} with rows that differ in "
+            f"{table.outcome.name} ({_lines(table, np.isin(person, torn))})"
+        )
+        yield Finding("patient with two outcomes", "warning", table.role, len(torn), message)
+
+
+def _twin_findings(
+    table: Table, *, joined: NDArray[np.bool_], ordinary: NDArray[np.bool_]
+) -> Iterator[Finding]:
+    alike = f"of the {table.role} identical to the row of another patient"
+    if joined.any():
+        rows = int(joined.sum())
+        message = (
+            f"{count(rows, 'row')} {alike} ({_lines(table, joined)}): "
+            "treated as one patient, so copies never part"
+        )
+        yield Finding("copied rows", "warning", table.role, rows, message)
+    if ordinary.any():
+        rows = int(ordinary.sum())
+        message = f"{count(rows, 'row')} {alike}: expected with features this coarse, left apart"
+        yield Finding("alike rows", "note", table.role, rows, message)
+
+
+def _lines(table: Table, rows: NDArray[np.bool_]) -> str:
+    return "; ".join(
+        _numbered(site, table.line[rows & (table.site == site)])
+        for site in table.sites
+        if (rows & (table.site == site)).any()
+    )
+
+
+def _numbered(site: str, lines: Integers) -> str:
+    return f"{site} line{'' if len(lines) == 1 else 's'} {listed(lines.tolist())}"
+
+
+def _codes(values: NDArray) -> Integers:
+    plain = values.astype(str) if values.dtype == object else values
+    return np.unique(plain, return_inverse=True)[1]
+
+
+def _row_codes(x: Numbers) -> Integers:
+    # Infinity stands for missing and + 0.0 turns -0.0 into 0.0, so equal rows have equal bytes.
+    filled = np.ascontiguousarray(np.where(np.isnan(x), np.inf, x) + 0.0)
+    whole_rows = filled.view(f"V{filled.itemsize * x.shape[1]}").ravel()
+    return np.unique(whole_rows, return_inverse=True)[1]
+
+
+def _measured(x: Numbers) -> NDArray[np.bool_]:
+    return np.logical_not(np.all(np.isnan(x), axis=0))
+
+
+def _several_patients(row: Integers, person: Integers) -> NDArray[np.bool_]:
+    pairs = np.unique(np.stack([row, person]), axis=1)[0]
+    patients = np.bincount(pairs, minlength=row.max() + 1)
+    return np.isin(row, np.flatnonzero(patients > 1))
+
+
+def _merge(person: Integers, row: Integers, join: NDArray[np.bool_]) -> Integers:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    people = person.max() + 1
+    size = people + row.max() + 1
+    edges = (np.ones(join.sum(), dtype=bool), (person[join], people + row[join]))
+    _, component = connected_components(coo_array(edges, shape=(size, size)), directed=False)
+    return component[person].astype(np.int64)
+
+
+def _by_appearance(codes: Integers) -> Integers:
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
+
+
+def _expected(x: Numbers, z: Numbers, rows: Numbers, columns: tuple[Column, ...]) -> Numbers:
+    number = np.array([column.kind == "number" for column in columns])
+    tie = np.log([max(_tie(a), _tie(b)) for a, b in zip(x.T, z.T, strict=True)])
+    return len(x) * len(z) * np.exp(0.5 * (~np.isnan(rows) & number) @ tie)
+
+
+def _tie(values: Numbers) -> float:
+    known = values[~np.isnan(values)]
+    pairs = len(known) * (len(known) - 1) // 2
+    if pairs == 0:
+        return 1.0
+    times = np.unique(known, return_counts=True)[1]
+    return max(int((times * (times - 1) // 2).sum()), 1) / pairs

@@ -1,0 +1,97 @@
+import re
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from io import BytesIO
+from typing import Any
+
+from medgraft.evaluation.predictions import Study
+from medgraft.reporting.text import counted
+
+WIDTH = 7.5
+"""Inches; one column of the report."""
+INK = "#222222"
+# Okabe & Ito 2008 (Color Universal Design): told apart by colour-blind eyes and, in this order, by
+# their lightness in grey print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#7A3E6B")
+DASHES = ("-", "--", "-.", ":")
+STYLE = {
+    "svg.hashsalt": "medgraft",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.parse_math": False,  # a name may hold a dollar sign
+    "text.color": INK,
+    "axes.edgecolor": "#767676",
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "lines.linewidth": 1.6,
+    "figure.titlesize": 11,
+    "figure.titleweight": "bold",
+}
+UNDATED = {"Date": None, "Creator": None, "Format": None, "Type": None}
+BOILERPLATE = re.compile(
+    r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL
+)
+REFERENCE = re.compile(r'(\bid="|href="#|url\(#)')
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure: its message, what is drawn of how many patients, and the file itself."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+
+    def inline(self) -> str:
+        """Return the SVG element to put into a page, named by its title for those who cannot see.
+
+        Its ids are made unique among the figures of the page; the caption is to have the id
+        <name>-caption.
+        """
+        svg = REFERENCE.sub(rf"\g<1>{self.name}-", BOILERPLATE.sub("", self.svg)).strip()
+        described = f'aria-label="{escape(self.title)}" aria-describedby="{self.name}-caption"'
+        return svg.replace("<svg ", f'<svg role="img" {described} ', 1)
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw alike on every machine, whatever the user's matplotlibrc says."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+def sheet(height: float, **grid: Any) -> tuple[Any, Any]:
+    """Return an empty matplotlib figure, `height` inches tall, and its axes."""
+    from matplotlib.figure import Figure as Sheet  # not pyplot, which keeps global state
+
+    figure = Sheet(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots(**grid)
+
+
+def finish(figure: Any, name: str, *, title: str, caption: str) -> Figure:
+    """Title a matplotlib figure and make it an SVG, with the same bytes every time."""
+    figure.suptitle(textwrap.fill(title, 80), x=0.01, ha="left")
+    svg = BytesIO()
+    figure.savefig(svg, format="svg", metadata={**UNDATED, "Title": title})
+    return Figure(name, title, caption, svg.getvalue().decode())
+
+
+def size(study: Study) -> str:
+    """Write how many patients, rows and runs a figure rests on."""
+    rows = len(study.outcome)
+    patients = counted(study.patients, "patient")
+    records = "" if rows == study.patients else f" ({counted(rows, 'row')})"
+    return f"{patients}{records}, {counted(study.runs, 'run')}"

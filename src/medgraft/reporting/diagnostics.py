@@ -1,0 +1,237 @@
+from collections.abc import Mapping, Sequence
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from medgraft.evaluation.metrics.metric import Floats, Metric
+from medgraft.evaluation.metrics.ranking import within_fold_auroc
+from medgraft.evaluation.predictions import StrategyResult, Study
+from medgraft.evaluation.summary import Evaluation
+from medgraft.reporting.canvas import COLOURS, DASHES, Figure, finish, sheet, size
+from medgraft.reporting.text import shown
+
+ROWS_PER_BIN = 12
+MOST_BINS = 10
+GRID = np.linspace(0, 1, 501)
+Z = 1.959963984540054
+
+
+def calibration(study: Study, evaluation: Evaluation, *, outcome: str) -> Figure:
+    """Draw predicted against observed probability of the champion and the reference.
+
+    Every row's predictions are averaged over the runs. Binary: the positive class; multiclass: the
+    largest probability, against how often that class was right. outcome: its name.
+    """
+    event = f"{outcome} = {study.classes[1]}" if study.task == "binary" else "the likeliest class"
+    told = {
+        name: said_and_came(study, study.strategies[name]) for name in leading(study, evaluation)
+    }
+    figure = _calibration_panels(told, event)
+    champion = evaluation.champion.strategy
+    said, came = told[champion]
+    return finish(
+        figure,
+        "calibration",
+        title=(
+            f"{champion} expects {event} in {said.mean():.0%} of rows on average; "
+            f"it is observed in {came.mean():.0%}"
+        ),
+        caption=(
+            f"Predicted against observed share ({size(study)}; predictions averaged over the runs, "
+            "by models that never saw the patient). Each point holds equally many rows; bars are "
+            "95 % Wilson intervals of the observed share. On the diagonal, predictions come true "
+            "as often as they say. Below: how many rows got which prediction."
+        ),
+    )
+
+
+def roc(study: Study, evaluation: Evaluation, metric: Metric, *, outcome: str) -> Figure | None:
+    """Draw the mean ROC curves of at most four strategies; None where no fold has both classes.
+
+    outcome: its name.
+    """
+    curves = {
+        name: mean_roc(study, study.strategies[name])
+        for name in of_interest(study, evaluation, metric)
+    }
+    if np.isnan(list(curves.values())).any():
+        return None
+    areas = {name: mean_area(study, study.strategies[name]) for name in curves}
+    figure, axes = sheet(4.8)
+    _roc_lines(axes, curves, areas)
+    positive, negative = study.classes[1], study.classes[0]
+    axes.set_xlabel(f"share of {outcome} = {negative} flagged (1 − specificity)")
+    axes.set_ylabel(f"share of {outcome} = {positive} flagged (sensitivity)")
+    told = " and ".join(f"{name} in {areas[name]:.1%}" for name in leading(study, evaluation))
+    return finish(
+        figure,
+        "roc",
+        title=f"Share of pairs ranked correctly: {told}",
+        caption=(
+            f"Mean ROC curves ({size(study)}): ranking within each test fold, averaged over folds "
+            f"by their pairs of a “{positive}” and a “{negative}”, then over runs. The number is "
+            "the area under the curve: the share of such pairs ranked correctly; 0.5 is chance "
+            "(grey line)."
+        ),
+    )
+
+
+def predicted(study: Study, evaluation: Evaluation, *, outcome: str, unit: str) -> Figure:
+    """Draw predicted against observed values of the champion and the reference.
+
+    outcome: its name.
+    """
+    measured = f"{outcome} ({unit})" if unit else outcome
+    names = leading(study, evaluation)
+    figure, axes = sheet(4.2, ncols=len(names), squeeze=False, sharex=True, sharey=True)
+    values = {name: study.strategies[name].test[:, :, 0].mean(axis=0) for name in names}
+    ends = _ends(study.outcome, *values.values())
+    for column, name in enumerate(names):
+        panel = axes[0, column]
+        panel.plot(ends, ends, color="#999999", linewidth=1)
+        panel.plot(
+            values[name], study.outcome, "o", color=COLOURS[column], alpha=0.6, markersize=4, mew=0
+        )
+        panel.set_title(name)
+    figure.supxlabel(f"predicted {measured}", fontsize=9)
+    axes[0, 0].set_ylabel(f"observed {measured}")
+    median = float(np.median(np.abs(values[names[0]] - study.outcome)))
+    off = f"{shown(median)} {unit}".strip()
+    return finish(
+        figure,
+        "predicted",
+        title=f"{names[0]} is at most {off} off in half of the rows",
+        caption=(
+            f"Predicted against observed {outcome} ({size(study)}; predictions averaged over the "
+            "runs, by models that never saw the patient). On the diagonal both are equal."
+        ),
+    )
+
+
+def leading(study: Study, evaluation: Evaluation) -> list[str]:
+    """Name the champion and, if it is another strategy of the study, the reference."""
+    names = dict.fromkeys([evaluation.champion.strategy, evaluation.verdict["reference"]])
+    return [name for name in names if name in study.strategies]
+
+
+def of_interest(study: Study, evaluation: Evaluation, metric: Metric) -> list[str]:
+    """Name at most four strategies: champion, reference, and the best with the source.
+
+    The last are the best untouched source model and the best of all that use the source.
+    """
+    ranked = evaluation.metrics.filter(
+        pl.col("metric") == metric.name, pl.col("value").is_not_nan()
+    ).sort("value", descending=bool(metric.higher_is_better))["strategy"]
+    transfer = [name for name in ranked if study.strategies[name].uses_source]
+    untouched = [name for name in transfer if study.strategies[name].fitted_parameters == 0]
+    return list(dict.fromkeys([*leading(study, evaluation), *untouched[:1], *transfer[:1]]))
+
+
+def said_and_came(study: Study, result: StrategyResult) -> tuple[Floats, Floats]:
+    """Return the predicted probability, averaged over runs, and whether it came true, [n] each."""
+    prediction = result.test.mean(axis=0)
+    if prediction.shape[1] == 2:
+        return prediction[:, 1], study.outcome
+    return prediction.max(axis=1), (prediction.argmax(axis=1) == study.outcome).astype(np.float64)
+
+
+def equal_bins(said: Floats, came: Floats) -> Floats:
+    """Cut rows [n] sorted by prediction into equally large bins, [bins, 3].
+
+    Returns the mean prediction, the share that came true, and the number of rows, of every bin.
+    """
+    bins = int(np.clip(len(said) // ROWS_PER_BIN, 1, MOST_BINS))
+    pieces = np.array_split(np.argsort(said, kind="stable"), bins)
+    return np.array([[said[rows].mean(), came[rows].mean(), len(rows)] for rows in pieces])
+
+
+def wilson(share: Floats, rows: Floats) -> tuple[Floats, Floats]:
+    """Return the 95 % interval of a share of so many rows.
+
+    Wilson 1927 (J. Am. Stat. Assoc. 22:209).
+    """
+    centre = (share + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
+    reach = Z / (1 + Z**2 / rows) * np.sqrt(share * (1 - share) / rows + Z**2 / (4 * rows**2))
+    return centre - reach, centre + reach
+
+
+def mean_roc(study: Study, result: StrategyResult) -> Floats:
+    """Return the true positive rate at every false positive rate of GRID, NaN if undefined.
+
+    Averaged over folds by their pairs and then over runs, so that the area under it is the
+    within-fold AUROC.
+    """
+    case = study.outcome == 1
+    runs = zip(result.test[:, :, 1], result.fold, strict=True)
+    return np.mean([_run_roc(case, score, fold) for score, fold in runs], axis=0)
+
+
+def mean_area(study: Study, result: StrategyResult) -> float:
+    """Return the within-fold AUROC, averaged over runs."""
+    case, alone = study.outcome == 1, np.ones((1, len(study.outcome)))
+    runs = zip(result.test[:, :, 1], result.fold, strict=True)
+    return float(np.mean([within_fold_auroc(case, score, alone, fold) for score, fold in runs]))
+
+
+def _run_roc(case: Any, score: Floats, fold: Any) -> Floats:
+    total, pairs = np.zeros(len(GRID)), 0
+    for code in np.unique(fold):
+        inside = fold == code
+        in_fold = int(case[inside].sum()) * int((~case[inside]).sum())
+        if in_fold:
+            total += in_fold * _interpolated(case[inside], score[inside])
+            pairs += in_fold
+    return total / pairs if pairs else np.full(len(GRID), np.nan)
+
+
+def _interpolated(case: Any, score: Floats) -> Floats:
+    order = np.argsort(-score)
+    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
+    found, wrong = np.cumsum(case[order])[last], np.cumsum(~case[order])[last]
+    return np.interp(GRID, np.append(0, wrong / wrong[-1]), np.append(0, found / found[-1]))
+
+
+def _roc_lines(axes: Any, curves: Mapping[str, Floats], areas: Mapping[str, float]) -> None:
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
+    axes.set_aspect("equal")
+    for place, name in enumerate(sorted(curves, key=lambda name: -areas[name])):
+        axes.plot(
+            np.append(0, GRID),
+            np.append(0, curves[name]),
+            color=COLOURS[place],
+            linestyle=DASHES[place],
+            label=f"{shorten(name, 30, placeholder='…')}: {areas[name]:.3f}",
+        )
+    # Under the diagonal, where no curve of use runs.
+    axes.legend(loc="lower right", frameon=False, labelcolor="linecolor", handlelength=3)
+
+
+def _calibration_panels(told: Mapping[str, tuple[Floats, Floats]], event: str) -> Any:
+    figure, axes = sheet(
+        4.6, nrows=2, ncols=len(told), squeeze=False, sharex=True, height_ratios=(4, 1)
+    )
+    for column, (name, (said, came)) in enumerate(told.items()):
+        _calibration_panel(axes[:, column], said, came, colour=COLOURS[column])
+        axes[0, column].set_title(name)
+    axes[0, 0].set_ylabel("observed share")
+    axes[1, 0].set_ylabel("rows")
+    figure.supxlabel(f"predicted probability of {event}", fontsize=9)
+    return figure
+
+
+def _calibration_panel(axes: Sequence[Any], said: Floats, came: Floats, *, colour: str) -> None:
+    above, below = axes
+    centre, share, rows = equal_bins(said, came).T
+    low, high = wilson(share, rows)
+    above.plot([0, 1], [0, 1], color="#999999", linewidth=1)
+    above.vlines(centre, low, high, color=colour, linewidth=1.4)
+    above.plot(centre, share, "o-", color=colour, markersize=5, linewidth=1)
+    above.set_ylim(-0.02, 1.02)
+    below.hist(said, bins=np.linspace(0, 1, 21), color="#8c8c8c", edgecolor="white", linewidth=0.5)
+    below.set_xlim(-0.02, 1.02)
+
+
+def _ends(*values: Floats) -> tuple[float, float]:
+    return min(float(v.min()) for v in values), max(float(v.max()) for v in values)

@@ -1,0 +1,115 @@
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medgraft.evaluation.sentence import number
+
+WIDTH = 100
+LONGEST_NAME = 26
+
+
+def shown(value: float | None) -> str:
+    """Write a value as the verdict does, or "–" where there is none."""
+    return "–" if absent(value) else number(float(value))  # type: ignore[arg-type]
+
+
+def signed(value: float | None) -> str:
+    """Write a difference with its sign, or "–" where there is none."""
+    text = shown(value)
+    return text if absent(value) or text.startswith("-") else f"+{text}"
+
+
+def p_value(value: float | None) -> str:
+    """Write a p value with three decimals, "<0.001" under them, or "–" where there is none."""
+    if absent(value):
+        return "–"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"  # type: ignore[operator]
+
+
+def absent(value: float | None) -> bool:
+    """Whether there is no value: NaN, or the null that JSON holds for it."""
+    return value is None or not math.isfinite(value)
+
+
+def score(row: Mapping[str, Any], *, draws: int) -> str:
+    """Write "value [low, high]", and of how many draws the metric was undefined.
+
+    row: value, low, high and undefined, as in metrics.json.
+    """
+    lost = f"{row['undefined']} of {draws} draws"
+    if absent(row["value"]):
+        return f"undefined ({lost})" if row["undefined"] else "undefined"
+    if absent(row["low"]) or absent(row["high"]):
+        return f"{shown(row['value'])} [undefined ({lost})]"
+    text = f"{shown(row['value'])} [{shown(row['low'])}, {shown(row['high'])}]"
+    return f"{text} (undefined in {lost})" if row["undefined"] else text
+
+
+def difference(row: Mapping[str, Any]) -> str:
+    """Write "difference [low, high]" of a comparison, signed."""
+    if absent(row["difference"]):
+        return "undefined"
+    if absent(row["low"]) or absent(row["high"]):
+        return f"{signed(row['difference'])} [undefined]"
+    return f"{signed(row['difference'])} [{signed(row['low'])}, {signed(row['high'])}]"
+
+
+def counted(quantity: int, noun: str) -> str:
+    """Write `1 run`, `1,200 runs`."""
+    return f"{quantity:,} {noun}{'' if quantity == 1 else 's'}"
+
+
+def best_first(comparisons: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Sort comparisons on one metric from the most helpful to the most harmful; undefined last."""
+
+    def loss(row: Mapping[str, Any]) -> float:
+        if absent(row["difference"]):
+            return math.inf
+        return float(-row["difference"] if row["higher_is_better"] else row["difference"])
+
+    return sorted(comparisons, key=loss)
+
+
+def terminal(verdict: Mapping[str, Any], *, report: Path) -> str:
+    """Write the verdict for a terminal, at most 100 columns wide but for the path of the report.
+
+    verdict: what verdict.json holds.
+    """
+    champion = verdict["champion"]
+    parts = [
+        textwrap.fill(verdict["sentence"], WIDTH),
+        _table(verdict),
+        textwrap.fill(f"Champion: {champion['strategy']}. {champion['reason']}", WIDTH),
+        f"Report: {report}",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(verdict: Mapping[str, Any]) -> str:
+    named = [{"strategy": name, **row} for name, row in verdict["strategies"].items()]
+    if not named:
+        return ""
+    header = ("strategy", verdict["primary"], "difference [95 % CI]", "p (Holm)", "verdict")
+    rows = [
+        (
+            _cut(row["strategy"]),
+            shown(row["value"]),
+            difference(row),
+            p_value(row["p_holm"]),
+            row["verdict"],
+        )
+        for row in best_first(named)
+    ]
+    legend = f"Differences are from {verdict['reference']}."
+    return "\n".join([*_aligned([header, *rows]), textwrap.fill(legend, WIDTH)])
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -1,0 +1,35 @@
+"""conf/ -> params.yaml."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from medgraft import config
+from medgraft.stages.run import FINETUNED, run
+
+
+def compose() -> None:
+    """Compose ``params.yaml``; inside a DVC experiment DVC has done so, and it is only checked."""
+    root = config.project_root()
+    params = config.read_params(root) if "DVC_EXP_NAME" in os.environ else recompose(root)
+    config.validate(params)
+    config.write_params(root, params)
+    prune(root / FINETUNED, set(params["strategies"]))
+
+
+def recompose(root: Path) -> dict:
+    """``conf/`` with the recorded overrides."""
+    return config.compose(root, config.recorded_overrides(root))
+
+
+def prune(folder: Path, strategies: set[str]) -> None:
+    """Remove results of strategies no longer chosen; DVC's cache keeps them."""
+    for path in folder.glob("*"):
+        if path.name not in strategies:
+            shutil.rmtree(path)
+
+
+if __name__ == "__main__":
+    run(compose, name="compose")

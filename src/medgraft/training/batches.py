@@ -1,0 +1,116 @@
+"""Which patients each replica sees at each step.
+
+The order is a pure function of (seed of the replica, its patients, step): nothing has to be saved
+to resume, and a replica draws the same batches alone as among others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Permutations are drawn in blocks of about this many indices: one generator per epoch of 40
+# patients would cost more than the training step it feeds.
+BLOCK = 4096
+
+Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def order(rows: Sequence[int], seed: int, start: int, stop: int) -> np.ndarray:
+    """Positions ``start..stop`` of an endless stream of shuffled passes over ``rows``."""
+    block = max(1, BLOCK // len(rows)) * len(rows)
+    drawn = [
+        permutations(rows, seed, b, block) for b in range(start // block, math.ceil(stop / block))
+    ]
+    first = start // block * block
+    return np.concatenate(drawn)[start - first : stop - first]
+
+
+def permutations(rows: Sequence[int], seed: int, number: int, block: int) -> np.ndarray:
+    """Block ``number`` of the stream: whole passes, each in an order of its own."""
+    passes = np.tile(np.asarray(rows), (block // len(rows), 1))
+    return np.random.default_rng([seed, number]).permuted(passes, axis=1).ravel()
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Chunks of training steps: ``x [k, R, b, ...]`` and ``y [k, R, b]``.
+
+    A chunk holds several optimiser steps because Lightning costs about a millisecond per call.
+
+    Args:
+        x: raw patients ``[n, ...]``, possibly a memory map.
+        y: outcomes ``[n]``.
+        rows: training rows of each replica.
+        seeds: order seed of each replica.
+        size: patients per batch.
+        steps: optimiser steps in all.
+        chunk: optimiser steps per chunk.
+        rank: this process takes patients ``rank::world`` of every batch.
+        world: how many processes share a batch.
+        augment: changes a replica's chunk ``[k, b, ...]``, e.g. hides features.
+        first: steps already done.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    rows: Sequence[Sequence[int]]
+    seeds: Sequence[int]
+    size: int
+    steps: int
+    chunk: int
+    rank: int = 0
+    world: int = 1
+    augment: Augment | None = None
+    first: int = 0
+
+    def __len__(self) -> int:
+        return math.ceil((self.steps - self.first) / self.chunk)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(self.first, self.steps, self.chunk):
+            yield self.take(start, min(start + self.chunk, self.steps))
+
+    def take(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Steps ``start..stop`` of all replicas."""
+        index = np.stack([self.index(r, start, stop) for r in range(len(self.rows))], axis=1)
+        x = self.x[index]
+        if self.augment:
+            for r, seed in enumerate(self.seeds):
+                generator = np.random.default_rng([seed, start, self.rank])
+                x[:, r] = self.augment(x[:, r], generator)
+        return torch.from_numpy(x), torch.from_numpy(self.y[index])
+
+    def index(self, replica: int, start: int, stop: int) -> np.ndarray:
+        """Rows of one replica ``[k, b]``."""
+        rows, seed = self.rows[replica], self.seeds[replica]
+        stream = order(rows, seed, start * self.size, stop * self.size)
+        return stream.reshape(stop - start, self.size)[:, self.rank :: self.world]
+
+
+def hide(columns: Sequence[int], probability: float) -> Augment:
+    """Make the network live without features the other cohort lacks.
+
+    Each patient of a batch loses all of ``columns`` together with ``probability``.
+    """
+
+    def augment(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        hidden = generator.random(x.shape[:-1]) < probability
+        masked = x.copy()
+        masked[..., list(columns)] = np.where(hidden[..., None], np.nan, x[..., list(columns)])
+        return masked
+
+    return augment
+
+
+def padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Ragged rows as ``index [R, m]`` and ``mask [R, m]``; padding repeats a replica's rows."""
+    longest = max(map(len, rows))
+    index = np.stack([np.resize(r, longest) for r in rows])
+    mask = np.arange(longest) < np.array([len(r) for r in rows])[:, None]
+    return index, mask

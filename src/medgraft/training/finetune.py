@@ -1,0 +1,217 @@
+"""Carry one strategy out on the target cohort, all replicas of the design at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from medgraft.config import FitConfig, Strategy, Target, TrainerConfig
+from medgraft.construct import construct
+from medgraft.errors import ConfigError
+from medgraft.networks.model import Network, build
+from medgraft.preparation.arrays import Prepared, write_json, write_table
+from medgraft.training import replicas, weights
+from medgraft.training.fit import Patients, fit, leads, outputs
+from medgraft.training.pretrain import fitted, patients_of
+from medgraft.training.replicas import State
+
+HISTORY = {
+    "replica": pl.Int32,
+    "step": pl.Int32,
+    "train_loss": pl.Float32,
+    "validation_loss": pl.Float32,
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What every strategy of a run shares.
+
+    ``target`` the prepared cohort, ``design`` its replicas, ``parts`` the constructors of input,
+    encoder and head, ``pretrained`` the folder of the source networks.
+    """
+
+    target: Prepared
+    design: pl.DataFrame
+    parts: dict[str, Target]
+    pretrained: Path
+    config: FitConfig
+    trainer: TrainerConfig
+
+    @property
+    def patients(self) -> Patients:
+        """The target's arrays with the parts of every replica."""
+        return patients_of(self.target, self.design)
+
+    @property
+    def asked(self) -> list[list[int]]:
+        """Rows each replica answers: its validation patients, then its test patients."""
+        pairs = zip(self.design["validation"].to_list(), self.design["test"].to_list(), strict=True)
+        return [validation + test for validation, test in pairs]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Values of all replicas, their raw outputs for the rows asked, and how training went."""
+
+    state: State
+    network: dict[str, Any]
+    answers: list[np.ndarray]
+    history: pl.DataFrame
+    fitted_parameters: int
+
+
+def finetune(name: str, strategy: Strategy, study: Study, *, out: Path) -> None:
+    """Train, predict and write everything ``work/finetuned/<strategy>/`` holds to ``out``.
+
+    Raises:
+        ConfigError: the strategy cannot work on this source and target.
+    """
+    run = run_baseline if strategy.baseline else run_network
+    result = run(name, strategy, study)
+    if leads():
+        schema = study.target.schema
+        weights.write(out, result.state, {"network": result.network, "schema": schema})
+        write_table(predictions(study.design, result.answers), out / "predictions.parquet")
+        write_table(result.history, out / "history.parquet")
+        write_json(
+            {
+                "strategy": name,
+                "description": strategy.description,
+                "uses_source": strategy.uses_source,
+                "fitted_parameters": result.fitted_parameters,
+            },
+            out / "summary.json",
+        )
+
+
+def run_network(name: str, strategy: Strategy, study: Study) -> Result:
+    """Start, train, recalibrate and ask the replicas of a network strategy."""
+    spec = study.parts | {"readout": strategy.readout}
+    template, state = start(name, strategy, study, spec)
+    names = [parameter for parameter, _ in template.named_parameters()]
+    trained = construct(strategy.trainable or {}, names=names)
+    history = pl.DataFrame(schema=HISTORY)
+    if trained:
+        state, history = fit(
+            template,
+            state,
+            study.patients,
+            trained=trained,
+            config=study.config,
+            trainer=study.trainer,
+        )
+    parameters = sum(template.get_parameter(one).numel() for one in trained)
+    if strategy.recalibrate:
+        rows = study.patients.validation if trained else study.patients.train
+        state |= recalibrated(template, state, study, strategy.recalibrate, rows)
+        parameters += changed(state)
+    answers = outputs(template, state, study.target.x, study.asked)
+    return Result(state, spec, answers, history, parameters)
+
+
+def start(name: str, strategy: Strategy, study: Study, spec: dict) -> tuple[Network, State]:
+    """A template and the values training starts from ``[R, ...]``."""
+    schema, patients = study.target.schema, study.patients
+    template, fresh = replicas.build(lambda seed: build(spec, schema, seed=seed), patients.seeds)
+    fresh |= fitted(template, patients)
+    source: State = {}
+    if strategy.uses_source:
+        values, description = weights.read(study.pretrained)
+        source = replicas.select(values, study.design["source_seed"].to_list())
+        if description["schema"]["outcome"] != schema["outcome"]:
+            source = without_specific_layers(name, strategy, source)
+    return template, construct(strategy.init or {}, fresh=fresh, source=source)
+
+
+def without_specific_layers(name: str, strategy: Strategy, source: State) -> State:
+    """The shared layers of a source that was trained for another outcome.
+
+    Raises:
+        ConfigError: the strategy would use the source's specific layers untrained.
+    """
+    if not construct(strategy.trainable or {}, names=["head.linear.weight"]):
+        raise ConfigError(
+            f"strategy {name} keeps the source's specific layers, but the source predicts another "
+            "outcome; use a strategy that trains them, such as linear_probe or fine_tune"
+        )
+    return {key: value for key, value in source.items() if key.startswith(("input.", "encoder."))}
+
+
+def recalibrated(
+    template: Network, state: State, study: Study, recalibrate: Target, rows: Sequence
+) -> State:
+    """Intercept ``[R, C]`` and slope ``[R]`` fitted on each replica's own ``rows``."""
+    task, y = study.target.schema["outcome"]["task"], study.target.y
+    answers = outputs(template, state, study.target.x, rows)
+    pairs = [
+        construct(recalibrate, outputs=answer.astype(float), y=y[mine], task=task)
+        for answer, mine in zip(answers, rows, strict=True)
+    ]
+    intercepts, slopes = zip(*pairs, strict=True)
+    return {
+        "recalibration.intercept": torch.tensor(np.stack(intercepts)).float(),
+        "recalibration.slope": torch.tensor(slopes).float(),
+    }
+
+
+def changed(state: State) -> int:
+    """How many numbers recalibration fitted per replica."""
+    slope = bool((state["recalibration.slope"] != 1).any())
+    return state["recalibration.intercept"].shape[1] + slope
+
+
+def run_baseline(name: str, strategy: Strategy, study: Study) -> Result:
+    """Fit a classical learner on each replica's own training patients."""
+    del name
+    outcome, patients = study.target.schema["outcome"], study.patients
+    classes = len(outcome.get("classes") or [])
+    learner = construct(strategy.baseline or {}, task=outcome["task"], classes=classes)
+    first = construct(study.parts["input"], features=study.target.schema["features"])
+    values, answers, parameters = [], [], []
+    for rows, seed, asked in zip(patients.train, patients.seeds, study.asked, strict=True):
+        own = first.fit(patients.x[rows])
+        first.load_state_dict(own)
+        model = learner.fit(prepared(first, patients.x[rows]), patients.y[rows], seed=seed)
+        answers.append(model.outputs(prepared(first, patients.x[asked])).astype(np.float32))
+        parameters.append(model.parameters)
+        arrays = {f"baseline.{key}": torch.tensor(value) for key, value in model.arrays.items()}
+        values.append({f"input.{key}": value for key, value in own.items()} | arrays)
+    state = {key: weights.pad([value[key] for value in values]) for key in values[0]}
+    spec = {"input": study.parts["input"], "baseline": strategy.baseline}
+    return Result(state, spec, answers, pl.DataFrame(schema=HISTORY), int(np.median(parameters)))
+
+
+@torch.no_grad()
+def prepared(first: Any, x: np.ndarray) -> np.ndarray:
+    """Raw patients ``[n, ...]`` as a baseline's inputs ``[n, width]``."""
+    inputs: Tensor = first(torch.from_numpy(x))
+    return inputs.double().numpy()
+
+
+def predictions(design: pl.DataFrame, answers: list[np.ndarray]) -> pl.DataFrame:
+    """Raw outputs as rows (replica, row, part, output_0, …)."""
+    parts = [
+        design.select("replica", pl.col(part).alias("row"), pl.lit(part).alias("part"))
+        for part in ("validation", "test")
+    ]
+    # Answers come replica by replica, validation before test: number the rows the same way.
+    order = {"validation": 0, "test": 1}
+    rows = (
+        pl.concat(parts)
+        .with_columns(pl.col("part").replace_strict(order).alias("order"))
+        .sort("replica", "order", maintain_order=True)
+        .filter(pl.col("row").list.len() > 0)
+        .explode("row")
+        .drop("order")
+    )
+    values = np.concatenate(answers)
+    columns = {f"output_{c}": values[:, c].astype(np.float32) for c in range(values.shape[1])}
+    return rows.with_columns(pl.col("replica", "row").cast(pl.Int32), **columns)

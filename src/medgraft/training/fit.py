@@ -1,0 +1,162 @@
+"""Train replicas, and ask them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from medgraft.config import FitConfig, TrainerConfig
+from medgraft.networks.model import Network
+from medgraft.training.batches import Augment, Batches, padded
+from medgraft.training.replicas import Replicas, State
+
+# Patients per replica in one forward pass that needs no gradient.
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Patients:
+    """Patients of one cohort and the parts each replica may use.
+
+    ``x [n, ...]`` raw, ``y [n]``; ``train`` and ``validation``: rows of each replica; ``seeds``:
+    one per replica.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    train: Sequence[Sequence[int]]
+    validation: Sequence[Sequence[int]]
+    seeds: Sequence[int]
+
+    def some(self, which: slice) -> Patients:
+        """The same patients for some of the replicas."""
+        parts = self.train[which], self.validation[which], self.seeds[which]
+        return Patients(self.x, self.y, *parts)
+
+
+def fit(
+    template: Network,
+    state: State,
+    patients: Patients,
+    *,
+    trained: set[str],
+    config: FitConfig,
+    trainer: TrainerConfig,
+    augment: Augment | None = None,
+) -> tuple[State, pl.DataFrame]:
+    """Train all replicas, at most ``trainer.replicas_at_once`` together.
+
+    Returns:
+        Each replica's values at its best validation loss, and the history (replica, step,
+        train_loss, validation_loss).
+    """
+    states, histories = [], []
+    for start in range(0, len(patients.seeds), trainer.replicas_at_once):
+        which = slice(start, start + trainer.replicas_at_once)
+        part = {name: value[which] for name, value in state.items()}
+        replicas = Replicas(template, part, trained)
+        history = fit_together(replicas, patients.some(which), config, trainer, augment)
+        states.append(replicas.state())
+        histories.append(history_frame(history, first=start))
+    return {name: torch.cat([s[name] for s in states]) for name in state}, pl.concat(histories)
+
+
+def fit_together(
+    replicas: Replicas,
+    patients: Patients,
+    config: FitConfig,
+    trainer: TrainerConfig,
+    augment: Augment | None = None,
+) -> list[dict[str, Any]]:
+    """Train some replicas in place under one Lightning trainer; returns the checks."""
+    from medgraft.training.module import ReplicaModule  # Lightning takes seconds to import
+
+    runner = lightning_trainer(trainer)
+    module = ReplicaModule(
+        replicas,
+        optimizer=config.optimizer,
+        x=patients.x,
+        y=patients.y,
+        validation=patients.validation,
+        check_every=trainer.check_every,
+        patience=trainer.patience,
+    )
+    batches = Batches(
+        x=patients.x,
+        y=patients.y,
+        rows=patients.train,
+        seeds=patients.seeds,
+        size=config.batch_size,
+        steps=trainer.max_steps,
+        # DDP averages gradients once per call of the training step.
+        chunk=trainer.check_every if runner.world_size == 1 else 1,
+        rank=runner.global_rank,
+        world=runner.world_size,
+        augment=augment,
+    )
+    runner.fit(module, batches)
+    return module.history
+
+
+def lightning_trainer(config: TrainerConfig) -> Any:
+    """A Lightning trainer that prints nothing a user cannot act on."""
+    import pytorch_lightning
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
+    torch.set_num_threads(config.threads)
+    return pytorch_lightning.Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        num_nodes=config.num_nodes,
+        strategy=config.strategy,
+        precision=config.precision,
+        max_epochs=1,
+        deterministic=True,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        use_distributed_sampler=False,
+    )
+
+
+def leads() -> bool:
+    """True in the one process that writes results."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK"))
+
+
+def history_frame(history: list[dict[str, Any]], *, first: int) -> pl.DataFrame:
+    """Checks as rows (replica, step, train_loss, validation_loss), replicas from ``first``."""
+    frame = pl.DataFrame(history, schema=["step", "train_loss", "validation_loss"], orient="row")
+    count = len(history[0]["train_loss"])
+    replica = pl.lit(list(range(first, first + count))).alias("replica")
+    rows = frame.with_columns(replica).explode("replica", "train_loss", "validation_loss")
+    return rows.select(
+        pl.col("replica", "step").cast(pl.Int32),
+        pl.col("train_loss", "validation_loss").cast(pl.Float32),
+    ).sort("replica", "step")
+
+
+@torch.no_grad()
+def outputs(
+    template: Network, state: State, x: np.ndarray, rows: Sequence[Sequence[int]]
+) -> list[np.ndarray]:
+    """Raw outputs ``[len(rows[r]), C]`` of each replica for its own rows of ``x``."""
+    replicas = Replicas(template, state).eval()
+    index, _ = padded(rows)
+    parts = [
+        replicas(torch.from_numpy(x[index[:, start : start + CHUNK]])).float().numpy()
+        for start in range(0, index.shape[1], CHUNK)
+    ]
+    together = np.concatenate(parts, axis=1)
+    return [together[r, : len(mine)] for r, mine in enumerate(rows)]

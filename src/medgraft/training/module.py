@@ -1,0 +1,138 @@
+"""The only LightningModule: it trains all replicas at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from medgraft.construct import construct
+from medgraft.training.batches import padded
+from medgraft.training.replicas import Replicas
+
+Backward = Callable[[Tensor], None]
+
+# Patients per replica in one forward pass that needs no gradient.
+CHUNK = 4096
+
+
+class ReplicaModule(pl.LightningModule):
+    """R replicas, one optimiser over their stacked tensors, early stopping for each.
+
+    Because the loss is the *sum* over replicas of each one's mean, every replica gets the gradient
+    it would get alone. A replica that has not improved for ``patience`` checks is done: its best
+    values are kept and later steps no longer count, although its tensors keep moving with the rest.
+
+    Args:
+        replicas: what to train.
+        optimizer: constructor of a ``torch.optim`` optimiser.
+        x: raw patients ``[n, ...]``; ``y``: outcomes ``[n]``.
+        validation: validation rows of each replica.
+        check_every: optimiser steps between checks.
+        patience: checks without improvement.
+    """
+
+    automatic_optimization = False
+    best_loss: Tensor
+    waited: Tensor
+
+    def __init__(
+        self,
+        replicas: Replicas,
+        *,
+        optimizer: Mapping[str, Any],
+        x: np.ndarray,
+        y: np.ndarray,
+        validation: Sequence[Sequence[int]],
+        check_every: int,
+        patience: int,
+    ) -> None:
+        super().__init__()
+        self.replicas: Replicas = replicas
+        self.optimizer = dict(optimizer)
+        self.cohort = (x, y, *padded(validation))
+        self.check_every, self.patience = check_every, patience
+        self.steps = 0
+        self.history: list[dict[str, Any]] = []
+        count = replicas.count
+        self.best = {name: value.clone() for name, value in replicas.changing().items()}
+        self.register_buffer("best_loss", torch.full((count,), torch.inf))
+        self.register_buffer("waited", torch.zeros(count, dtype=torch.long))
+        self.train_losses: list[Tensor] = []
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One optimiser: AdamW over stacked tensors is AdamW over each replica's."""
+        trained = [self.replicas.parameter(name) for name in self.replicas.trained]
+        return construct(self.optimizer, params=trained)
+
+    def on_fit_start(self) -> None:
+        """Bring the kept values to the device."""
+        self.best = {name: value.to(self.device) for name, value in self.best.items()}
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """A chunk of optimiser steps: ``x [k, R, b, ...]``, ``y [k, R, b]``."""
+        del batch_idx
+        # Lightning's own wrappers cost a tenth of a small step; only loss scaling needs them.
+        scaled = self.trainer.precision == "16-mixed"
+        optimizer = self.optimizers(use_pl_optimizer=scaled)
+        backward = self.manual_backward if scaled else Tensor.backward
+        for x, y in zip(*batch, strict=True):
+            self.one_step(x, y, optimizer, backward)
+        if self.steps % self.check_every == 0:
+            self.check()
+
+    def one_step(self, x: Tensor, y: Tensor, optimizer: Any, backward: Backward) -> None:
+        """One optimiser step of every replica: ``x [R, b, ...]``, ``y [R, b]``."""
+        losses = self.replicas(x, y).mean(dim=1)
+        optimizer.zero_grad()
+        backward(losses.sum())
+        optimizer.step()
+        self.train_losses.append(losses.detach())
+        self.steps += 1
+
+    def on_train_end(self) -> None:
+        """Check what was trained since the last check, then return to the best values."""
+        if self.steps % self.check_every:
+            self.check()
+        for name, value in self.replicas.changing().items():
+            value.copy_(self.best[name])
+
+    def check(self) -> None:
+        """Measure the validation loss, keep each replica's best values, stop when all are done."""
+        loss = self.validation_loss()
+        better = (loss < self.best_loss) & (self.waited < self.patience)
+        for name, value in self.replicas.changing().items():
+            mask = better.view(-1, *[1] * (value.dim() - 1))
+            self.best[name] = torch.where(mask, value, self.best[name])
+        self.best_loss = torch.where(better, loss, self.best_loss)
+        done = self.waited >= self.patience
+        self.waited = torch.where(better, 0, self.waited + 1).masked_fill(done, self.patience)
+        self.record(loss)
+        if bool((self.waited >= self.patience).all()):
+            self.trainer.should_stop = True
+
+    def record(self, validation_loss: Tensor) -> None:
+        """One row of history; the training loss is the mean since the last one."""
+        train_loss = torch.stack(self.train_losses).mean(0).tolist()
+        rows = {"step": self.steps, "train_loss": train_loss}
+        self.history.append(rows | {"validation_loss": validation_loss.tolist()})
+        self.train_losses.clear()
+
+    @torch.no_grad()
+    def validation_loss(self) -> Tensor:
+        """Mean loss of each replica over its own validation patients ``[R]``."""
+        self.replicas.eval()
+        x, y, index, mask = self.cohort
+        total = torch.zeros(self.replicas.count, device=self.device)
+        for start in range(0, index.shape[1], CHUNK):
+            part = slice(start, start + CHUNK)
+            patients = torch.from_numpy(x[index[:, part]]).to(self.device)
+            outcomes = torch.from_numpy(y[index[:, part]]).to(self.device)
+            counted = torch.from_numpy(mask[:, part]).to(self.device)
+            total += (self.replicas(patients, outcomes).float() * counted).sum(1)
+        self.replicas.train()
+        return total / torch.from_numpy(mask.sum(1)).to(self.device)

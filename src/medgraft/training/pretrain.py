@@ -1,0 +1,70 @@
+"""Train shared and specific layers on the source cohort, all source seeds at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from medgraft.config import PretrainConfig, TrainerConfig
+from medgraft.networks.model import Network, build
+from medgraft.preparation.arrays import Prepared, write_table
+from medgraft.training import replicas, weights
+from medgraft.training.batches import hide
+from medgraft.training.fit import Patients, fit, leads
+from medgraft.training.replicas import State
+
+
+def pretrain(
+    source: Prepared,
+    design: pl.DataFrame,
+    *,
+    spec: dict[str, Any],
+    config: PretrainConfig,
+    trainer: TrainerConfig,
+    out: Path,
+) -> None:
+    """Write ``weights.safetensors [S, ...]``, ``network.json`` and ``history.parquet`` to ``out``.
+
+    Args:
+        source: the prepared source cohort.
+        design: one row per source seed.
+        spec: constructors of input, encoder, readout and head.
+        config: optimiser and batch size.
+        trainer: hardware and when to stop.
+        out: folder to write.
+    """
+    patients = patients_of(source, design)
+    template, state = replicas.build(
+        lambda seed: build(spec, source.schema, seed=seed), patients.seeds
+    )
+    state |= fitted(template, patients)
+    names = {name for name, _ in template.named_parameters()}
+    features = source.schema["features"]
+    lost = [i for i, feature in enumerate(features) if feature["origin"] == "source_only"]
+    trained, history = fit(
+        template,
+        state,
+        patients,
+        trained=names,
+        config=config,
+        trainer=trainer,
+        augment=hide(lost, config.hide_probability) if lost else None,
+    )
+    if leads():
+        weights.write(out, trained, {"network": spec, "schema": source.schema})
+        write_table(history, out / "history.parquet")
+
+
+def patients_of(cohort: Prepared, design: pl.DataFrame) -> Patients:
+    """The cohort's arrays with the parts and seeds of the design's replicas."""
+    columns = (design[name].to_list() for name in ("train", "validation", "init_seed"))
+    return Patients(cohort.x, cohort.y, *columns)
+
+
+def fitted(template: Network, patients: Patients) -> State:
+    """Preparation of each replica ``[R, ...]``, from its own training patients only."""
+    each = [template.fit(patients.x[rows], patients.y[rows]) for rows in patients.train]
+    return {name: torch.stack([values[name] for values in each]) for name in each[0]}

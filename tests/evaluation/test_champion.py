@@ -1,0 +1,100 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from medgraft.errors import StageError
+from medgraft.evaluation.champion import choose_champion, row_losses
+
+from .planted import make_study
+
+
+def choose(study):
+    return choose_champion(study, draws=500, seed=3)
+
+
+def test_source_ships_when_it_beats_baseline():
+    champion = choose(make_study({"scratch": 0.3, "tuned": 1.5}))
+    assert (champion.strategy, champion.uses_source) == ("tuned", True)
+    assert champion.reason.startswith(
+        "On validation patients tuned, which uses the source cohort, beats scratch, which does not"
+    )
+
+
+def test_baseline_ships_when_source_does_not_beat_it():
+    champion = choose(make_study({"scratch": 0.8, "tuned": 0.8}))
+    assert (champion.strategy, champion.uses_source) == ("scratch", False)
+    assert "does not beat scratch" in champion.reason
+
+
+def test_simplest_of_equals_is_taken():
+    strengths = {"scratch": 0.3, "large": 1.6, "small": 1.5, "tiny": 0.5}
+    parameters = {"large": 500, "small": 50, "tiny": 5}
+    champion = choose(make_study(strengths, parameters=parameters))
+    best = {c.strategy: c.best for c in champion.candidates}
+    assert champion.strategy == "small"
+    assert best == {"scratch": "scratch", "large": "large", "small": "large", "tiny": "large"}
+    assert [c.strategy for c in champion.candidates if c.chosen] == ["scratch", "small"]
+
+
+def test_logistic_baseline_replaces_scratch():
+    study = make_study(
+        {"scratch": 0.8, "logistic": 0.8, "tuned": 0.8},
+        baselines=("scratch", "logistic"),
+        parameters={"scratch": 900, "logistic": 9},
+    )
+    assert choose(study).strategy == "logistic"
+
+
+def test_only_transfer_strategies_still_choose():
+    champion = choose(make_study({"tuned": 0.8}))
+    assert champion.reason == (
+        "Every strategy uses the source cohort; tuned is the best of them on validation patients."
+    )
+
+
+def test_only_baselines_still_choose():
+    champion = choose(make_study({"scratch": 0.8}))
+    assert champion.reason == (
+        "No strategy uses the source cohort; scratch is the best of them on validation patients."
+    )
+
+
+def test_test_predictions_have_no_say():
+    study = make_study({"scratch": 0.3, "tuned": 1.5})
+    swapped = replace(
+        study,
+        strategies={
+            name: replace(result, test=result.test[..., ::-1])
+            for name, result in study.strategies.items()
+        },
+    )
+    assert choose(swapped) == choose(study)
+
+
+def test_row_losses_average_over_folds():
+    study = make_study({"tuned": 1.0})
+    result = replace(
+        study.strategies["tuned"],
+        validation_run=np.array([0, 0, 1]),
+        validation_row=np.array([4, 4, 5]),
+        validation=np.array([[0.5, 0.5], [0.25, 0.75], [0.1, 0.9]]),
+    )
+    losses = row_losses(study, result)
+    assert losses[0, 4] == pytest.approx((np.log(2) + np.log(4)) / 2)
+    assert losses[1, 5] == pytest.approx(np.log(10))
+    assert np.isfinite(losses).sum() == 2
+
+
+def test_regression_loss_is_squared_error():
+    study = replace(make_study({"tuned": 1.0}), task="regression")
+    result = replace(study.strategies["tuned"], validation=np.full((360, 1), 0.5))
+    np.testing.assert_allclose(row_losses(study, result), 0.25)
+
+
+def test_no_validation_predictions_is_refused():
+    study = make_study({"tuned": 1.0})
+    none = {k: np.empty(0, dtype=np.int64) for k in ("validation_run", "validation_row")}
+    bare = replace(study.strategies["tuned"], validation=np.empty((0, 2)), **none)
+    with pytest.raises(StageError, match="no strategy has validation predictions"):
+        choose(replace(study, strategies={"tuned": bare}))

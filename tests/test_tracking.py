@@ -1,0 +1,378 @@
+import errno
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from medgraft.errors import MedgraftError, StageError
+from medgraft.tracking import track
+
+TAGS = {"git_commit": "0123456789abcdef", "dirty": "false", "data_hash": "d1", "design_hash": "e1"}
+PARAMS = {
+    "pipeline": {"seed": 1},
+    "preprocess": {"cohort": {"source": ["cleveland"], "target": "va"}, "seed": 1},
+    "pretrain": {"trainer": {"learning_rate": 0.001, "steps": 40}},
+    "finetune@fine_tune": {"strategy": {"init": {"_target_": "source"}, "rate": 1e-4}},
+    "finetune@from_scratch": {"strategy": {"init": {"_target_": "random"}, "rate": 1e-3}},
+    "finetune@source_as_is": {"strategy": {"init": {"_target_": "source"}}},
+    "evaluate": {"draws": 2000, "metrics": ["auroc", "brier"]},
+}
+VALUES = {  # auroc, low, high; difference, low, high, p_holm; verdict
+    "fine_tune": (0.78, 0.71, 0.84, 0.06, 0.01, 0.11, 0.03, "better"),
+    "from_scratch": (0.72, 0.64, 0.79, None, None, None, None, "reference"),
+    "source_as_is": (0.74, 0.66, 0.80, 0.02, -0.04, 0.08, 0.52, "undecided"),
+}
+SENTENCE = "Transfer helps: auroc 0.78 instead of 0.72 (difference 0.06, 95 % 0.01 to 0.11)."
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _history(path: Path, steps: int = 40) -> None:
+    """Two replicas; the second stops at half way, so later steps have one value."""
+    rows = [
+        {
+            "replica": replica,
+            "step": step,
+            "train_loss": math.exp(-step / 20) + replica,
+            "validation_loss": math.nan if replica and step >= steps // 2 else 1.0 + replica,
+        }
+        for replica in (0, 1)
+        for step in range(steps)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame(rows).write_parquet(path)
+
+
+def _verdict() -> dict:
+    strategies = {
+        name: {
+            "value": value,
+            "difference": difference,
+            "low": low,
+            "high": high,
+            "p": p,
+            "p_holm": p,
+            "verdict": verdict,
+            "smallest_effect": 0.02,
+            "higher_is_better": True,
+            "description": f"{name.replace('_', ' ')} on the target cohort",
+            "uses_source": name != "from_scratch",
+        }
+        for name, (value, _, _, difference, low, high, p, verdict) in VALUES.items()
+    }
+    return {
+        "primary": "auroc",
+        "reference": "from_scratch",
+        "task": "binary",
+        "patients": 200,
+        "rows": 200,
+        "runs": 5,
+        "draws": 2000,
+        "strategies": strategies,
+        "champion": {
+            "strategy": "fine_tune",
+            "reason": "best mean rank on the validation patients",
+            "uses_source": True,
+            "candidates": ["fine_tune", "source_as_is", "from_scratch"],
+        },
+        "sentence": SENTENCE,
+    }
+
+
+def _metrics() -> dict:
+    return {
+        name: {
+            "auroc": {"value": value, "low": low, "high": high, "undefined": 0},
+            "sensitivity": {"value": 0.5, "low": None, "high": None, "undefined": 7},
+        }
+        for name, (value, low, high, *_) in VALUES.items()
+    }
+
+
+def _make_work(work: Path) -> Path:
+    for cohort, site in (("source", "cleveland"), ("target", "va")):
+        _write_json(work / "prepared" / cohort / "schema.json", {"sites": [site]})
+    _history(work / "pretrained" / "history.parquet")
+    (work / "pretrained" / "weights.safetensors").write_bytes(b"w" * 64)
+    for strategy in VALUES:
+        (work / "finetuned" / strategy).mkdir(parents=True)
+        (work / "finetuned" / strategy / "weights.safetensors").write_bytes(b"w" * 64)
+    _history(work / "finetuned" / "fine_tune" / "history.parquet")
+    _history(work / "finetuned" / "from_scratch" / "history.parquet", steps=600)
+    _write_json(work / "evaluation" / "verdict.json", _verdict())
+    _write_json(work / "evaluation" / "metrics.json", _metrics())
+    (work / "evaluation" / "figures").mkdir()
+    (work / "evaluation" / "figures" / "differences.svg").write_text("<svg/>", encoding="utf-8")
+    (work / "evaluation" / "report.html").write_text("<p>report</p>", encoding="utf-8")
+    return work
+
+
+def _track(work: Path, uri: str, **changes: object) -> dict[str, str]:
+    arguments: dict = {
+        "params": PARAMS,
+        "uri": uri,
+        "experiment": "heart",
+        "tags": TAGS,
+        "reused": set(),
+        "previous": {},
+    }
+    return track(work, **(arguments | changes))
+
+
+def _client(uri: str):
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One finished pipeline run in a fresh database: folder, uri, run ids."""
+    folder = tmp_path_factory.mktemp("store")
+    uri = f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
+    return folder, uri, _track(_make_work(folder / "work"), uri)
+
+
+@pytest.fixture(scope="module")
+def table(store):
+    """`mlflow.search_runs` as an analyst would call it, by run name."""
+    import mlflow
+
+    _, uri, _ = store
+    mlflow.set_tracking_uri(uri)
+    runs = mlflow.search_runs(experiment_names=["heart"])
+    mlflow.set_tracking_uri(None)
+    return runs.set_index("tags.mlflow.runName")
+
+
+def test_strategies_have_tidy_rows(table):
+    for name, (value, low, high, difference, *rest) in VALUES.items():
+        row = table.loc[name]
+        assert tuple(row[["metrics.auroc", "metrics.auroc_low", "metrics.auroc_high"]]) == (
+            value,
+            low,
+            high,
+        )
+        logged = row[[f"metrics.difference{end}" for end in ("", "_low", "_high")]]
+        expected = [math.nan if x is None else x for x in (difference, *rest[:2])]
+        assert logged.to_list() == pytest.approx(expected, nan_ok=True)
+        assert row["tags.verdict"] == rest[3]
+
+
+def test_null_numbers_are_skipped(store):
+    _, uri, ids = store
+    metrics = _client(uri).get_run(ids["finetune@from_scratch"]).data.metrics
+    assert metrics["sensitivity"] == 0.5
+    assert not {"sensitivity_low", "difference", "p_holm"} & set(metrics)
+
+
+def test_parent_carries_champion_numbers(store):
+    _, uri, ids = store
+    parent = _client(uri).get_run(ids["pipeline"])
+    champion = _client(uri).get_run(ids["finetune@fine_tune"])
+    assert parent.info.run_name == "cleveland → va: fine_tune ships"
+    shared = champion.data.metrics.keys() - {"train_loss", "validation_loss"}
+    assert parent.data.metrics == {name: champion.data.metrics[name] for name in shared}
+    assert SENTENCE in parent.data.tags["mlflow.note.content"]
+
+
+def test_children_name_their_parent(store, table):
+    _, _, ids = store
+    children = table.drop(index="cleveland → va: fine_tune ships")
+    assert set(children["tags.mlflow.parentRunId"]) == {ids["pipeline"]}
+    assert set(children["tags.dvc_stage"]) == set(PARAMS) - {"pipeline"}
+    assert set(children["status"]) == {"FINISHED"}
+
+
+def test_newest_first_reads_in_pipeline_order(store):
+    _, uri, ids = store
+    client = _client(uri)
+    runs = client.search_runs(client.get_experiment_by_name("heart").experiment_id)
+    stages = [r.data.tags["dvc_stage"] for r in runs if r.info.run_id in ids.values()]
+    assert stages == [*list(PARAMS)[1:], "pipeline"]
+
+
+def test_logging_time_is_no_duration(store):
+    # MLflow would show the milliseconds of logging as if they were the training's.
+    _, uri, ids = store
+    assert {_client(uri).get_run(run_id).info.end_time for run_id in ids.values()} == {None}
+
+
+def test_parent_describes_every_strategy(store):
+    _, uri, ids = store
+    note = _client(uri).get_run(ids["pipeline"]).data.tags["mlflow.note.content"]
+    assert "| fine_tune | 0.780 | +0.060 | +0.010 | +0.110 | better |" in note
+    assert "| from_scratch | 0.720 | – | – | – | reference |" in note
+
+
+def test_params_are_flat_and_own(store):
+    _, uri, ids = store
+    params = _client(uri).get_run(ids["finetune@fine_tune"]).data.params
+    assert params == {"strategy.init._target_": "source", "strategy.rate": "0.0001"}
+
+
+def test_curves_average_present_replicas(store):
+    _, uri, ids = store
+    history = _client(uri).get_metric_history(ids["finetune@fine_tune"], "validation_loss")
+    assert [point.value for point in history] == [1.5] * 20 + [1.0] * 20
+    assert [point.step for point in history] == list(range(40))
+
+
+def test_long_curves_are_complete(store):
+    # 600 steps of two curves are more than MLflow takes in one request.
+    _, uri, ids = store
+    history = _client(uri).get_metric_history(ids["finetune@from_scratch"], "train_loss")
+    assert len(history) == 600
+    assert history[-1].value == pytest.approx(math.exp(-599 / 20) + 0.5)
+
+
+def test_artifacts_hold_no_weights(store):
+    folder, uri, ids = store
+    files = {path.name for path in (folder / "mlflow" / "artifacts").rglob("*") if path.is_file()}
+    assert files == {"report.html", "differences.svg"}
+    logged = [item.path for item in _client(uri).list_artifacts(ids["pipeline"])]
+    assert logged == ["figures", "report.html"]
+
+
+def test_reused_stage_keeps_metrics(store):
+    folder, uri, first = store
+    second = _track(folder / "work", uri, reused={"finetune@fine_tune"}, previous=first)
+    data = _client(uri).get_run(second["finetune@fine_tune"]).data
+    assert data.tags["reused"] == "true"
+    assert data.tags["reused_from"] == first["finetune@fine_tune"]
+    assert data.metrics == _client(uri).get_run(first["finetune@fine_tune"]).data.metrics
+    assert "reused" not in _client(uri).get_run(second["pretrain"]).data.tags
+
+
+def test_failed_run_has_no_verdict(store, tmp_path):
+    _, uri, _ = store
+    work = _make_work(tmp_path / "work")
+    (work / "finetuned" / "fine_tune" / "history.parquet").unlink()
+    (work / "finetuned" / "fine_tune" / "weights.safetensors").unlink()
+    (work / "finetuned" / "fine_tune").rmdir()
+    ids = _track(work, uri, status="FAILED")
+    parent = _client(uri).get_run(ids["pipeline"])
+    assert parent.info.status == "FAILED"
+    assert parent.info.run_name == "cleveland → va: failed"
+    assert parent.data.metrics == {}
+    assert "finetune@fine_tune" not in ids
+
+
+@pytest.mark.parametrize(
+    ("error", "seen", "status"),
+    [(KeyboardInterrupt, KeyboardInterrupt, "KILLED"), (OSError, MedgraftError, "FAILED")],
+)
+def test_broken_logging_is_visible(store, monkeypatch, error, seen, status):
+    import mlflow
+
+    def fail(*_: object) -> None:
+        raise error("disk full")
+
+    folder, uri, _ = store
+    monkeypatch.setattr(mlflow.MlflowClient, "log_artifact", fail)
+    with pytest.raises(seen, match="disk full"):
+        _track(folder / "work", uri, experiment=status)
+    client = _client(uri)
+    runs = client.search_runs(client.get_experiment_by_name(status).experiment_id)
+    assert [run.info.status for run in runs] == [status]
+
+
+def test_long_values_are_shortened(store):
+    folder, uri, _ = store
+    params = {"evaluate": {"a/b (mg)": "x" * 9000, "empty": {}, "none": None}}
+    ids = _track(folder / "work", uri, params=params)
+    logged = _client(uri).get_run(ids["evaluate"]).data.params
+    assert logged == {"a/b _mg_": "x" * 5999 + "…", "empty": "{}", "none": "null"}
+
+
+def test_unknown_stage_is_named(tmp_path):
+    with pytest.raises(StageError, match=r"unknown stages \['fine_tune'\]: expected evaluate"):
+        _track(tmp_path, "sqlite:///never.db", params={"fine_tune": {}})
+
+
+def test_unknown_reused_stage_is_named(tmp_path):
+    with pytest.raises(StageError, match=r"reused stages \['pretrain2'\] are not among"):
+        _track(tmp_path, "sqlite:///never.db", reused={"pretrain2"})
+
+
+def test_missing_output_is_named(tmp_path):
+    work = _make_work(tmp_path / "work")
+    params = {"finetune@l2_sp": {}}
+    with pytest.raises(StageError, match=r"finetune@l2_sp finished, but its folder .* not exist"):
+        _track(work, "sqlite:///never.db", params=params)
+
+
+def test_missing_verdict_is_named(tmp_path):
+    work = _make_work(tmp_path / "work")
+    (work / "evaluation" / "verdict.json").unlink()
+    with pytest.raises(StageError, match=r"a finished run has .*verdict.json, but it does not"):
+        _track(work, "sqlite:///never.db")
+
+
+def test_dead_server_gives_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    began = time.monotonic()
+    with pytest.raises(MedgraftError) as caught:
+        _track(_make_work(tmp_path / "work"), "http://nurse:secret@127.0.0.1:9")
+    message = str(caught.value)
+    assert message == (
+        f"MLflow at http://127.0.0.1:9 failed: [Errno {errno.ECONNREFUSED}] Connection refused. "
+        f"The results in {tmp_path / 'work'} are kept; check the address and track again."
+    )
+    assert time.monotonic() - began < 30
+
+
+def test_foreign_database_gives_one_line(tmp_path):
+    (tmp_path / "notes.db").write_text("not a database " * 100, encoding="utf-8")
+    with pytest.raises(MedgraftError, match="file is not a database"):
+        _track(_make_work(tmp_path / "work"), f"sqlite:///{tmp_path / 'notes.db'}")
+
+
+def _python(code: str, folder: Path) -> subprocess.Popen:
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_import_leaves_mlflow_out(tmp_path):
+    code = "import sys, medgraft.tracking; print('mlflow' in sys.modules)"
+    output, _ = _python(code, tmp_path).communicate()
+    assert output.strip() == "False"
+
+
+@pytest.mark.slow
+def test_eight_processes_lose_nothing(tmp_path):
+    """All eight create one database by its relative path and log to it, silently."""
+    _make_work(tmp_path / "work")
+    code = (
+        "from pathlib import Path; import test_tracking as t;"
+        "t._track(Path('work'), 'sqlite:///mlflow/mlflow.db')"
+    )
+    processes = [_python(code, tmp_path) for _ in range(8)]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, outputs
+    assert outputs == [""] * 8
+    client = _client(f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("heart")
+    runs = client.search_runs(experiment.experiment_id, max_results=1000)
+    assert len(runs) == 8 * len(PARAMS)
+    scratch = [run for run in runs if run.info.run_name == "from_scratch"]
+    lengths = [len(client.get_metric_history(r.info.run_id, "train_loss")) for r in scratch]
+    assert lengths == [600] * 8
+    assert not (tmp_path / "mlruns").exists()
