@@ -7,15 +7,20 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from medgraft import __version__, config
 from medgraft.construct import locate
 from medgraft.errors import MedgraftError, SealError
-from medgraft.stages.run import EVALUATION
+from medgraft.stages.run import CHAMPION, EVALUATION
+
+if TYPE_CHECKING:
+    from medgraft.cohorts.seal import Changes
 
 OVERRIDES = "Hydra overrides, e.g. experiment=heart strategies=[scratch,fine_tune]"
 
@@ -55,6 +60,12 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--mirror", type=Path, help="folder that holds published files, for offline")
     fetch.set_defaults(run=run_fetch)
 
+    predict = commands.add_parser("predict", help="ask the champion about new patients")
+    predict.add_argument("--input", type=Path, required=True, help="raw records, .csv or .csv.gz")
+    predict.add_argument("--output", type=Path, required=True, help="answers, one row per record")
+    predict.add_argument("--champion", type=Path, help="folder of the model (work/champion)")
+    predict.set_defaults(run=run_predict)
+
     verdict = commands.add_parser("verdict", help="print the last verdict")
     verdict.set_defaults(run=run_verdict)
     return top
@@ -65,10 +76,8 @@ def run_compose(chosen: argparse.Namespace) -> int:
     root = config.project_root()
     given = bool(chosen.overrides) or chosen.defaults
     overrides = chosen.overrides if given else config.recorded_overrides(root)
-    params = config.compose(root, overrides)
-    config.validate(params)
+    config.settle(root, config.compose(root, overrides))
     config.record_overrides(root, overrides)
-    config.write_params(root, params)
     return 0
 
 
@@ -84,8 +93,18 @@ def run_repro(chosen: argparse.Namespace) -> int:
     run_compose(chosen)
     root = config.project_root()
     materialise(root, mirror=chosen.mirror)
-    code = dvc(root, "repro")
-    return code or run_verdict(chosen)
+    if dvc(root, "repro"):
+        return 2  # the stage and DVC have said why
+    return run_verdict(chosen)
+
+
+def run_predict(chosen: argparse.Namespace) -> int:
+    """Answer the records of a file; a record that cannot be answered gets the reason."""
+    from medgraft.deployment.predict import predict
+
+    champion = chosen.champion or config.project_root() / CHAMPION
+    print(predict(champion, chosen.input, chosen.output).text())
+    return 0
 
 
 def run_verdict(chosen: argparse.Namespace) -> int:
@@ -121,24 +140,53 @@ def materialise(root: Path, *, mirror: Path | None) -> None:
     if data not in folder.parents:
         return  # an own folder elsewhere: DVC hashes it as the dependency it is
     if not sealed.is_file():
-        dvc(root, "add", "--quiet", "data")
+        add(root)
         return
     changes = seal.changes(data, sealed)
+    if not changes.known:
+        changes = beyond_default(root, mirror) or changes
     if not changes:
         fill_cache(root, sealed)
         return
-    only_new = changes.known and not (changes.changed or changes.removed)
-    if not only_new or not all(str(folder.relative_to(data)) in name for name in changes.added):
+    inside = [name for name in changes.added if folder in (data / name).parents]
+    if not changes.known or (*changes.added, *changes.removed, *changes.changed) != (*inside,):
         seal.check(data, sealed)
-    dvc(root, "add", "--quiet", "data")
-    print(f"sealed {len(changes.added)} new files of {cohort['folder']} in data.dvc")
+    add(root)
+    print(f"sealed {len(inside)} new files of {cohort['folder']} in data.dvc")
+
+
+def beyond_default(root: Path, mirror: Path | None) -> Changes | None:
+    """What a fresh clone adds to its seal, if the seal names the default cohort alone.
+
+    Only DVC's cache knows what is in a seal, and a clone has none. Without this, whoever starts
+    with another cohort would be refused because the sealed one is not there.
+    """
+    from medgraft.cohorts import seal
+
+    cohort = config.compose(root, [])["cohort"]
+    if not cohort["origin"]:
+        return None
+    make, data, default = locate(cohort["origin"]), root / "data", root / cohort["folder"]
+    with tempfile.TemporaryDirectory() as alone:
+        make(Path(alone) / cohort["folder"], mirror)
+        if seal.changes(Path(alone) / "data", root / "data.dvc"):
+            return None
+    make(default, mirror)  # an equal folder is left as it is, another one refused
+    others = [path for path in data.rglob("*") if path.is_file() and default not in path.parents]
+    return seal.Changes(added=tuple(sorted(path.relative_to(data).as_posix() for path in others)))
 
 
 def fill_cache(root: Path, sealed: Path) -> None:
     """Put unchanged data into DVC's cache where a fresh clone has none."""
     md5 = yaml.safe_load(sealed.read_text())["outs"][0]["md5"]
     if not (root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).exists():
-        dvc(root, "add", "--quiet", "data")
+        add(root)
+
+
+def add(root: Path) -> None:
+    """Seal the raw data as they are."""
+    if dvc(root, "add", "--quiet", "data"):
+        raise SealError("DVC could not seal data/; it has said why")
 
 
 def dvc(root: Path, *arguments: str) -> int:

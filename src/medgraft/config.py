@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -22,11 +23,26 @@ from pydantic import (
     model_validator,
 )
 
-from medgraft.construct import suggest
+from medgraft.construct import check_names, locate, suggest
 from medgraft.errors import ConfigError
 
-Target = dict[str, Any]
+
+def _names_target(value: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(value.get("_target_"), str):
+        raise ValueError("needs a _target_, the name of what it constructs")
+    return value
+
+
+def _countable(value: Any) -> Any:
+    if value != "auto" and (type(value) is not int or value < 1):
+        raise ValueError("expected a positive number or 'auto'")
+    return value
+
+
+Target = Annotated[dict[str, Any], AfterValidator(_names_target)]
 """A constructor: ``_target_`` and its arguments."""
+
+AtLeastTwo = Annotated[int, Field(ge=2)]
 
 
 class Section(BaseModel):
@@ -72,9 +88,9 @@ class DesignConfig(Section):
     """How many replicas, and on which patients."""
 
     runs: PositiveInt
-    folds: PositiveInt
+    folds: AtLeastTwo
     validation_fraction: float = Field(gt=0, le=0.5)
-    sizes: list[PositiveInt]
+    sizes: list[AtLeastTwo]
     sources: PositiveInt
 
 
@@ -124,7 +140,7 @@ class TrainerConfig(Section):
     """How to run, whatever is trained: hardware, and when to stop."""
 
     accelerator: str
-    devices: PositiveInt | Literal["auto"]
+    devices: Annotated[Any, AfterValidator(_countable)]
     num_nodes: PositiveInt
     strategy: str
     precision: Literal["32", "16-mixed", "bf16-mixed"]
@@ -189,7 +205,7 @@ def compose(root: Path, overrides: Iterable[str]) -> dict[str, Any]:
     except _hydra_errors() as error:
         alone = [(one, _refusal(root, one)) for one in overrides]
         lines = [f"{one}: {message}" for one, message in alone if message]
-        raise ConfigError("\n".join(lines) or _first_line(error)) from None
+        raise ConfigError("\n".join(lines) or _reason(root, error)) from None
 
 
 def _hydra(root: Path, overrides: list[str]) -> dict[str, Any]:
@@ -199,11 +215,11 @@ def _hydra(root: Path, overrides: list[str]) -> dict[str, Any]:
 
     with initialize_config_dir(config_dir=str(root / "conf"), version_base="1.3"):
         config = hydra_compose(config_name="config", overrides=overrides)
-    missing = OmegaConf.missing_keys(config)
+    written: Any = OmegaConf.to_container(config)
+    missing = [key for key, value in _dotted(written) if value == "???"]
     if missing:
-        raise ConfigError("\n".join(f"{key}: needs a value" for key in sorted(missing)))
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
+        raise ConfigError("\n".join(f"{key}: needs a value" for key in missing))
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     return {str(key): value for key, value in plain.items()}
 
 
@@ -211,7 +227,7 @@ def _hydra_errors() -> tuple[type[Exception], ...]:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    return HydraException, OmegaConfBaseException
+    return HydraException, OmegaConfBaseException, yaml.YAMLError
 
 
 def _refusal(root: Path, override: str) -> str:
@@ -219,33 +235,40 @@ def _refusal(root: Path, override: str) -> str:
     try:
         _hydra(root, [override])
     except _hydra_errors() as error:
-        key = override.lstrip("+~").split("=")[0]
-        known = _dotted(_hydra(root, [])) + _groups(root)
-        text = _first_line(error)
-        return f"unknown key{suggest(key, known)}" if "Could not override" in text else text
+        if "Could not override" not in str(error):
+            return _reason(root, error)
+        return f"unknown key{suggest(override.lstrip('+~').split('=')[0], _known(root))}"
     except ConfigError:
         return ""  # what is missing may be given by another override
     return ""
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    options = [line for line in lines[1:] if not line.endswith(":") and "search path" not in line]
-    found = "Could not find" in lines[0] and options
-    return f"{lines[0]} Available: {', '.join(options)}" if found else lines[0]
+def _reason(root: Path, error: Exception) -> str:
+    """What Hydra or the YAML parser found wrong, in one line."""
+    missing = getattr(error, "missing_cfg_file", None)
+    if missing:
+        group, _, name = missing.rpartition("/")
+        known = [path.stem for path in (root / "conf" / group).glob("*.yaml")]
+        return f"there is no conf/{missing}.yaml{suggest(name, known)}"
+    mark = getattr(error, "problem_mark", None)
+    if mark:
+        path = Path(mark.name).relative_to(root)
+        return f"{path}, line {mark.line + 1}: not YAML: {getattr(error, 'problem', '')}"
+    return next(line.strip() for line in str(error).splitlines() if line.strip())
 
 
-def _dotted(config: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys = []
+def _known(root: Path) -> list[str]:
+    """Every key and every group an override may name."""
+    groups = [folder.name for folder in (root / "conf").iterdir() if folder.is_dir()]
+    return [key for key, _ in _dotted(_hydra(root, []))] + groups
+
+
+def _dotted(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of a nested mapping, dotted, with its value."""
     for key, value in config.items():
-        keys.append(f"{prefix}{key}")
+        yield f"{prefix}{key}", value
         if isinstance(value, Mapping):
-            keys.extend(_dotted(value, f"{prefix}{key}."))
-    return keys
-
-
-def _groups(root: Path) -> list[str]:
-    return [folder.name for folder in (root / "conf").iterdir() if folder.is_dir()]
+            yield from _dotted(value, f"{prefix}{key}.")
 
 
 def validate(params: Mapping[str, Any]) -> Config:
@@ -286,8 +309,11 @@ def _problem(error: Any) -> str:
         return f"{key}: unknown key{suggest(location[-1], known)}"
     if error["type"] == "missing":
         return f"{key}: needs a value"
+    came = "" if isinstance(error["input"], Mapping) else f"got {error['input']!r}: "
+    if error["type"] == "model_type":
+        return f"{key}: {came}expected the keys {', '.join(_fields(location))}"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: got {error['input']!r}: {message[0].lower()}{message[1:]}"
+    return f"{key}: {came}{message[0].lower()}{message[1:]}"
 
 
 def _fields(location: list[str]) -> list[str]:
@@ -298,6 +324,46 @@ def _fields(location: list[str]) -> list[str]:
         # dict[str, Strategy]: any key leads to its values
         model = fields[part].annotation if fields else get_args(model)[1]
     return list(getattr(model, "model_fields", []))
+
+
+def settle(root: Path, params: Mapping[str, Any], *, trusted: bool = True) -> None:
+    """Check a composed configuration and make it the project's ``params.yaml``.
+
+    Constructors are looked up when something has changed, and where ``params.yaml`` is not
+    ``trusted`` to have been checked: it takes the seconds that importing torch does.
+
+    Raises:
+        ConfigError: every problem found; ``params.yaml`` stays as it was.
+    """
+    config = validate(params)
+    path = root / "params.yaml"
+    if not trusted or not path.is_file() or yaml.safe_load(path.read_text()) != params:
+        _check_constructors(params)
+        _check_primary(config)
+        write_params(root, params)
+
+
+def _check_constructors(params: Mapping[str, Any]) -> None:
+    problems = []
+    for key, value in _dotted(params):
+        if isinstance(value, Mapping) and "_target_" in value:
+            try:
+                target = value["_target_"]
+                check_names(locate(target), target, value.keys() - {"_target_"})
+            except ConfigError as error:
+                problems.append(f"{key}: {error}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _check_primary(config: Config) -> None:
+    """Refuse a verdict on a metric that cannot give one before anything is trained for it."""
+    name, kind = config.task.primary, config.task.kind
+    metric: Any = locate(config.metrics[name]["_target_"])
+    if kind not in metric.tasks:
+        raise ConfigError(f"task.primary: {name!r} does not measure a {kind} outcome")
+    if metric.higher_is_better is None:
+        raise ConfigError(f"task.primary: neither a higher nor a lower {name!r} is better")
 
 
 def recorded_overrides(root: Path) -> list[str]:
@@ -369,15 +435,16 @@ def pick(params: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The values of these dotted names, nested as they were."""
     picked: dict[str, Any] = {}
     for dotted in names:
-        _copy(params, picked, dotted.split("."))
+        try:
+            _copy(params, picked, dotted.split("."))
+        except (KeyError, TypeError):
+            raise ConfigError(f"params.yaml: expected {dotted}; run `medgraft compose`") from None
     return picked
 
 
 def _copy(source: Mapping[str, Any], target: dict[str, Any], path: list[str]) -> None:
     """Copy one nested value."""
     first, *rest = path
-    if first not in source:
-        raise ConfigError(f"params.yaml: expected {'.'.join(path)}; run `medgraft compose`")
     if rest:
         _copy(source[first], target.setdefault(first, {}), rest)
     else:

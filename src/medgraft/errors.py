@@ -2,7 +2,7 @@
 
 
 class MedgraftError(Exception):
-    """Something the user can put right; the message says what came, what was expected, and where."""
+    """Something the user can put right; the message says what came, what was expected and where."""
 
 
 class ConfigError(MedgraftError):

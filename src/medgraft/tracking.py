@@ -31,7 +31,11 @@ _FOLDERS = {"preprocess": "prepared", "pretrain": "pretrained", "evaluate": "eva
 _CURVES = ("train_loss", "validation_loss")
 _PARAMS_PER_BATCH, _METRICS_PER_BATCH = 100, 1000  # MLflow refuses more
 _LONGEST_KEY, _LONGEST_PARAM, _LONGEST_TAG = 250, 6000, 8000
-_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 _EXPERIMENT_NOTE = """One row per pipeline run, named source → target; its + opens the strategies.
 A metric has its 95 % interval in `_low` and `_high`. `difference` is the strategy minus the
 reference, `p_holm` its p-value corrected for the number of strategies. A row tagged `reused` was
@@ -106,9 +110,19 @@ def track(
     _check_stages(params, reused)
     entries = _entries(work, params=params, tags=tags, status=status)
     _mark_reused(entries, reused=reused, previous=previous)
-    with _one_line_errors(uri, work):
-        client = _connect(uri)
+    with session(uri, work) as client:
         return _write(client, _experiment_id(client, experiment, uri), entries, status=status)
+
+
+@contextmanager
+def session(uri: str, work: Path) -> Iterator["MlflowClient"]:
+    """A client of the database or server at `uri`; whatever fails inside says so in one line.
+
+    Raises:
+        MedgraftError: MLflow cannot be reached, or refuses; the results in `work` are kept.
+    """
+    with _one_line_errors(uri, work):
+        yield _connect(uri)
 
 
 # What to log: read from disk, MLflow not involved.

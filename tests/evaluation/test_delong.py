@@ -1,4 +1,7 @@
+import os
+
 import numpy as np
+import polars as pl
 import pytest
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
@@ -57,3 +60,14 @@ def test_same_scores_do_not_differ():
 def test_one_case_is_undefined():
     found = delong_test(np.array([1.0, 0.0, 0.0]), np.arange(3.0), second=np.arange(3.0))
     assert np.isnan([found.difference, found.low, found.high, found.z, found.p]).all()
+
+
+def test_published_asah_interval_reproduced():
+    path = os.environ.get("MEDGRAFT_ASAH")
+    if not path:
+        pytest.skip("needs pROC's aSAH data: R> write.csv(pROC::aSAH, f); MEDGRAFT_ASAH=f")
+    data = pl.read_csv(path)
+    poor = (data["outcome"] == "Poor").to_numpy().astype(float)
+    found = delong_test(poor, data["s100b"].to_numpy(), second=data["wfns"].to_numpy())
+    assert found.low == pytest.approx(-0.17421442, abs=1e-8)
+    assert found.high == pytest.approx(-0.01040618, abs=1e-8)

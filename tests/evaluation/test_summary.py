@@ -68,7 +68,7 @@ def test_files_hold_the_result(evaluation, tmp_path):
 def test_same_seed_same_bytes(tmp_path):
     for folder in ("first", "again"):
         run(make_study({"scratch": 0.2, "tuned": 0.4})).write(tmp_path / folder)
-    for name in ("metrics.json", "verdict.json", "comparisons.parquet"):
+    for name in ("metrics.json", "headline.json", "verdict.json", "comparisons.parquet"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 

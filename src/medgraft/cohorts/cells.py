@@ -49,10 +49,14 @@ def problems(
     name: str, cells: pl.Series, reading: Reading, rule: Rule, lines: NDArray[np.int64]
 ) -> Iterator[Problem]:
     """The first of the column's wrong cells as sentences, at most `SHOWN`."""
-    wanted = expectation(rule)
     for row in np.flatnonzero(reading.wrong)[:SHOWN].tolist():
-        got = "missing" if reading.missing[row] else f'got "{_shorten(cells[row])}"'
-        yield Problem(int(lines[row]), f"column {name}: {got}, expected {wanted}")
+        yield Problem(int(lines[row]), breach(name, cells, reading, rule, row))
+
+
+def breach(name: str, cells: pl.Series, reading: Reading, rule: Rule, row: int) -> str:
+    """What is wrong with one cell: `column age: got "x", expected a number in years`."""
+    got = "missing" if reading.missing[row] else f'got "{_shorten(cells[row])}"'
+    return f"column {name}: {got}, expected {expectation(rule)}"
 
 
 def expectation(rule: Rule) -> str:

@@ -76,7 +76,8 @@ def _reader(where: str, form: Format) -> Callable[..., RawTable]:
     module, _, name = form.reader.rpartition(".")
     try:
         reader: Callable[..., RawTable] = getattr(import_module(module), name)
-        options = set(inspect.signature(reader).parameters) - {"path", "expected", "header"}
+        given = {"path", "expected", "header", "optional"}
+        options = set(inspect.signature(reader).parameters) - given
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise CohortError(f'{where}: "{form.reader}" is not a reader: {error}') from None
     for option in form.options:

@@ -47,14 +47,26 @@ class Evaluation:
     verdict: dict[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Write metrics.json, comparisons.parquet and verdict.json."""
+        """Write metrics.json, headline.json, comparisons.parquet and verdict.json."""
         folder.mkdir(parents=True, exist_ok=True)
         nested: dict[str, dict[str, Any]] = {}
         for row in self.metrics.iter_rows(named=True):
             nested.setdefault(row.pop("strategy"), {})[row.pop("metric")] = row
         _write_json(folder / "metrics.json", nested)
+        _write_json(folder / "headline.json", self._headline(nested))
         self.comparisons.write_parquet(folder / "comparisons.parquet")
         _write_json(folder / "verdict.json", self.verdict)
+
+    def _headline(self, metrics: dict[str, dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+        """Two numbers a strategy, few enough for `dvc exp show`: primary metric and difference."""
+        primary, compared = self.verdict["primary"], self.verdict["strategies"]
+        return {
+            strategy: {
+                primary: scores[primary]["value"],
+                "difference": compared.get(strategy, {}).get("difference"),
+            }
+            for strategy, scores in metrics.items()
+        }
 
 
 def evaluate(

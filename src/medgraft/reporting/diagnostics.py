@@ -24,7 +24,7 @@ def calibration(study: Study, evaluation: Evaluation, *, outcome: str) -> Figure
     Every row's predictions are averaged over the runs. Binary: the positive class; multiclass: the
     largest probability, against how often that class was right. outcome: its name.
     """
-    event = f"{outcome} = {study.classes[1]}" if study.task == "binary" else "the likeliest class"
+    event = _event(outcome, study.classes[1]) if study.task == "binary" else "the likeliest class"
     told = {
         name: said_and_came(study, study.strategies[name]) for name in leading(study, evaluation)
     }
@@ -35,8 +35,8 @@ def calibration(study: Study, evaluation: Evaluation, *, outcome: str) -> Figure
         figure,
         "calibration",
         title=(
-            f"{champion} expects {event} in {said.mean():.0%} of rows on average; "
-            f"it is observed in {came.mean():.0%}"
+            f"{champion}: {event} predicted in {said.mean():.0%} of rows on average, "
+            f"observed in {came.mean():.0%}"
         ),
         caption=(
             f"Predicted against observed share ({size(study)}; predictions averaged over the runs, "
@@ -61,9 +61,9 @@ def roc(study: Study, evaluation: Evaluation, metric: Metric, *, outcome: str) -
     areas = {name: mean_area(study, study.strategies[name]) for name in curves}
     figure, axes = sheet(4.8)
     _roc_lines(axes, curves, areas)
-    positive, negative = study.classes[1], study.classes[0]
-    axes.set_xlabel(f"share of {outcome} = {negative} flagged (1 − specificity)")
-    axes.set_ylabel(f"share of {outcome} = {positive} flagged (sensitivity)")
+    negative, positive = (_event(outcome, label) for label in study.classes)
+    axes.set_xlabel(f"share of {negative} flagged (1 − specificity)")
+    axes.set_ylabel(f"share of {positive} flagged (sensitivity)")
     told = " and ".join(f"{name} in {areas[name]:.1%}" for name in leading(study, evaluation))
     return finish(
         figure,
@@ -206,6 +206,11 @@ def _roc_lines(axes: Any, curves: Mapping[str, Floats], areas: Mapping[str, floa
         )
     # Under the diagonal, where no curve of use runs.
     axes.legend(loc="lower right", frameon=False, labelcolor="linecolor", handlelength=3)
+
+
+def _event(outcome: str, label: str) -> str:
+    """Such as diagnosis = malignant; just the label where it already says what the outcome is."""
+    return label if outcome in label else f"{outcome} = {label}"
 
 
 def _calibration_panels(told: Mapping[str, tuple[Floats, Floats]], event: str) -> Any:

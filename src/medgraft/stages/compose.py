@@ -13,9 +13,9 @@ from medgraft.stages.run import FINETUNED, run
 def compose() -> None:
     """Compose ``params.yaml``; inside a DVC experiment DVC has done so, and it is only checked."""
     root = config.project_root()
-    params = config.read_params(root) if "DVC_EXP_NAME" in os.environ else recompose(root)
-    config.validate(params)
-    config.write_params(root, params)
+    composed = "DVC_EXP_NAME" in os.environ
+    params = config.read_params(root) if composed else recompose(root)
+    config.settle(root, params, trusted=not composed)
     prune(root / FINETUNED, set(params["strategies"]))
 
 

@@ -20,7 +20,7 @@ def preprocess() -> None:
     folder, outcome = Path(cohort.folder), cohort.outcome
     sources = [load(folder, site, outcome.source) for site in cohort.source]
     targets = [load(folder, site, outcome.target) for site in cohort.target]
-    check_task("source_task", sources[0], params.source_task.kind)
+    check_task("task@source_task", sources[0], params.source_task.kind)
     check_task("task", targets[0], params.task.kind)
     plan = Plan(
         runs=design.runs,

@@ -19,6 +19,7 @@ PREPARED = WORK / "prepared"
 PRETRAINED = WORK / "pretrained"
 FINETUNED = WORK / "finetuned"
 EVALUATION = WORK / "evaluation"
+CHAMPION = WORK / "champion"
 # Which stages have run since the last one that was tracked: DVC does not tell what it skipped.
 RAN = WORK / "ran"
 

@@ -17,6 +17,9 @@ from torch import Tensor
 # Permutations are drawn in blocks of about this many indices: one generator per epoch of 40
 # patients would cost more than the training step it feeds.
 BLOCK = 4096
+# Sets the streams of augmentation apart from those of the order: to numpy a key that ends in 0 is
+# the key without it.
+AUGMENT = 1
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -53,7 +56,7 @@ class Batches:
         chunk: optimiser steps per chunk.
         rank: this process takes patients ``rank::world`` of every batch.
         world: how many processes share a batch.
-        augment: changes a replica's chunk ``[k, b, ...]``, e.g. hides features.
+        augment: changes a replica's batch ``[b, ...]``, e.g. hides features.
         first: steps already done.
     """
 
@@ -79,18 +82,26 @@ class Batches:
     def take(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Steps ``start..stop`` of all replicas."""
         index = np.stack([self.index(r, start, stop) for r in range(len(self.rows))], axis=1)
-        x = self.x[index]
+        mine = index[:, :, self.rank :: self.world]
         if self.augment:
-            for r, seed in enumerate(self.seeds):
-                generator = np.random.default_rng([seed, start, self.rank])
-                x[:, r] = self.augment(x[:, r], generator)
-        return torch.from_numpy(x), torch.from_numpy(self.y[index])
+            x = self.augmented(index, start, self.augment)[:, :, self.rank :: self.world]
+        else:
+            x = self.x[mine]
+        return torch.from_numpy(x), torch.from_numpy(self.y[mine])
 
     def index(self, replica: int, start: int, stop: int) -> np.ndarray:
-        """Rows of one replica ``[k, b]``."""
+        """Rows of one replica ``[k, size]``."""
         rows, seed = self.rows[replica], self.seeds[replica]
         stream = order(rows, seed, start * self.size, stop * self.size)
-        return stream.reshape(stop - start, self.size)[:, self.rank :: self.world]
+        return stream.reshape(stop - start, self.size)
+
+    def augmented(self, index: np.ndarray, start: int, augment: Augment) -> np.ndarray:
+        """Whole batches ``[k, R, size, ...]``, changed alike however many processes share them."""
+        x = self.x[index]
+        for k, r in np.ndindex(index.shape[:2]):
+            generator = np.random.default_rng([self.seeds[r], start + k, AUGMENT])
+            x[k, r] = augment(x[k, r], generator)
+        return x
 
 
 def hide(columns: Sequence[int], probability: float) -> Augment:

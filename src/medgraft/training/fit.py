@@ -15,6 +15,7 @@ import polars as pl
 import torch
 
 from medgraft.config import FitConfig, TrainerConfig
+from medgraft.errors import ConfigError
 from medgraft.networks.model import Network
 from medgraft.training.batches import Augment, Batches, padded
 from medgraft.training.replicas import Replicas, State
@@ -81,6 +82,11 @@ def fit_together(
     from medgraft.training.module import ReplicaModule  # Lightning takes seconds to import
 
     runner = lightning_trainer(trainer)
+    if config.batch_size % runner.world_size:
+        raise ConfigError(
+            f"batch_size {config.batch_size}: expected a multiple of {runner.world_size}, the "
+            "processes that share a batch"
+        )
     module = ReplicaModule(
         replicas,
         optimizer=config.optimizer,
@@ -131,8 +137,9 @@ def lightning_trainer(config: TrainerConfig) -> Any:
 
 
 def leads() -> bool:
-    """True in the one process that writes results."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK"))
+    """True in the one process that writes results, whoever started the processes."""
+    ranks = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 def history_frame(history: list[dict[str, Any]], *, first: int) -> pl.DataFrame:

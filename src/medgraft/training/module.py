@@ -76,10 +76,11 @@ class ReplicaModule(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """A chunk of optimiser steps: ``x [k, R, b, ...]``, ``y [k, R, b]``."""
         del batch_idx
-        # Lightning's own wrappers cost a tenth of a small step; only loss scaling needs them.
-        scaled = self.trainer.precision == "16-mixed"
-        optimizer = self.optimizers(use_pl_optimizer=scaled)
-        backward = self.manual_backward if scaled else Tensor.backward
+        # Lightning's own wrappers cost a tenth of a small step; only loss scaling needs them, and
+        # processes that share a batch: without them each would train on its own part alone.
+        wrapped = self.trainer.precision == "16-mixed" or self.trainer.world_size > 1
+        optimizer = self.optimizers(use_pl_optimizer=wrapped)
+        backward = self.manual_backward if wrapped else Tensor.backward
         for x, y in zip(*batch, strict=True):
             self.one_step(x, y, optimizer, backward)
         if self.steps % self.check_every == 0:
@@ -103,6 +104,7 @@ class ReplicaModule(pl.LightningModule):
 
     def check(self) -> None:
         """Measure the validation loss, keep each replica's best values, stop when all are done."""
+        self.agree()
         loss = self.validation_loss()
         better = (loss < self.best_loss) & (self.waited < self.patience)
         for name, value in self.replicas.changing().items():
@@ -115,10 +117,23 @@ class ReplicaModule(pl.LightningModule):
         if bool((self.waited >= self.patience).all()):
             self.trainer.should_stop = True
 
+    def agree(self) -> None:
+        """Average the running statistics of processes that share a batch.
+
+        Each saw its own patients only; processes that do not agree when to stop wait for ever.
+        """
+        for name, value in self.replicas.changing().items():
+            if "running_" in name:
+                value.copy_(self.shared(value.clone()))
+
+    def shared(self, value: Tensor) -> Tensor:
+        """The mean over the processes that share a batch."""
+        return self.trainer.strategy.reduce(value, reduce_op="mean")
+
     def record(self, validation_loss: Tensor) -> None:
         """One row of history; the training loss is the mean since the last one."""
-        train_loss = torch.stack(self.train_losses).mean(0).tolist()
-        rows = {"step": self.steps, "train_loss": train_loss}
+        train_loss = self.shared(torch.stack(self.train_losses).mean(0))
+        rows = {"step": self.steps, "train_loss": train_loss.tolist()}
         self.history.append(rows | {"validation_loss": validation_loss.tolist()})
         self.train_losses.clear()
 

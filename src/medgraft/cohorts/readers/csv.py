@@ -21,7 +21,12 @@ Record = tuple[int, Row]
 
 
 def read(
-    path: Path, *, expected: Sequence[str], header: bool = True, delimiter: str = ","
+    path: Path,
+    *,
+    expected: Sequence[str],
+    header: bool = True,
+    delimiter: str = ",",
+    optional: Sequence[str] = (),
 ) -> RawTable:
     """Read a delimited text file (UTF-8; `.gz` is unpacked); blank lines are passed over.
 
@@ -30,6 +35,7 @@ def read(
         expected: Names of the columns; in file order where `header` is False.
         header: Whether the first line names the columns.
         delimiter: One character.
+        optional: Names of columns that a file with a header may hold as well.
 
     Raises:
         CohortError: the file cannot be read as text, or its header is not as expected. Rows of a
@@ -41,7 +47,9 @@ def read(
     first = next(records, None)
     if first is None:
         raise CohortError(f"{path}: the file is empty")
-    names = _names(path, first[1], expected, header)
+    present = {cell.strip() for cell in first[1]}
+    known = [*expected, *(name for name in optional if name in present)]
+    names = _names(path, first[1], known, header)
     kept = records if header else _chain(first, records)
     return _table(kept, names)
 

@@ -1,0 +1,140 @@
+"""The champion: raw records in, one answer or one reason each out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from medgraft.construct import construct
+from medgraft.deployment.records import Records, records_of
+from medgraft.evaluation.predictions import to_probabilities
+from medgraft.networks.model import Network, build
+from medgraft.training import weights
+from medgraft.training.finetune import prepared
+from medgraft.training.fit import outputs
+from medgraft.training.replicas import State, select
+
+BLOCK = 4096  # rows answered at a time
+TOO_FAR = "no finite answer: the values lie too far from those of the patients learned from"
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """An ensemble of replicas with the rules by which it reads raw records.
+
+    `outcome` as in `schema.json`; `outputs` turns rows `[n, d]` into raw outputs `[R, n, C]`.
+    """
+
+    records: Records
+    outcome: Mapping[str, Any]
+    outputs: Callable[[NDArray[np.float32]], Floats]
+
+    def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Answer every record, in order, whatever the others are.
+
+        Args:
+            frame: one raw record per row under the column names of the site's files; text or typed
+                values. Patient, outcome and identifier columns may be there and are passed over.
+
+        Returns:
+            `predicted` (class label, or value in the outcome's unit), `probability_<class>` for
+            each class, and `problem`: empty, or why the record has no answer.
+
+        Raises:
+            CohortError: a column is absent, unknown or named twice.
+        """
+        x, problems = self.records.read(frame)
+        answers = np.full((len(x), len(self.outcome["classes"]) or 1), np.nan)
+        asked = np.array([row for row, found in enumerate(problems) if not found], dtype=int)
+        for start in range(0, len(asked), BLOCK):
+            block = asked[start : start + BLOCK]
+            answers[block] = self.answers(x[block])
+        lost = asked[~np.isfinite(answers[asked]).all(axis=1)]
+        answers[lost] = np.nan
+        for row in lost.tolist():
+            problems[row].append(TOO_FAR)
+        return self.frame(answers, ["; ".join(found) for found in problems])
+
+    def answers(self, x: NDArray[np.float32]) -> Floats:
+        """Class probabilities `[n, classes]`, or values `[n, 1]`: the mean of all replicas."""
+        task = self.outcome["task"]
+        return np.mean([to_probabilities(raw, task) for raw in self.outputs(x)], axis=0)
+
+    def frame(self, answers: Floats, problems: list[str]) -> pl.DataFrame:
+        """Answers `[n, classes or 1]` under their names; NaN becomes empty."""
+        problem = pl.Series("problem", problems, dtype=pl.String)
+        classes = self.outcome["classes"]
+        if not classes:
+            return pl.DataFrame([pl.Series("predicted", answers[:, 0]).fill_nan(None), problem])
+        likeliest = np.nan_to_num(answers).argmax(axis=1)
+        given = ~np.isnan(answers[:, 0])
+        labels = [classes[i] if has else None for i, has in zip(likeliest, given, strict=True)]
+        probabilities = [
+            pl.Series(f"probability_{label}", answers[:, i]).fill_nan(None)
+            for i, label in enumerate(classes)
+        ]
+        return pl.DataFrame(
+            [pl.Series("predicted", labels, dtype=pl.String), *probabilities, problem]
+        )
+
+
+def load(folder: Path) -> Model:
+    """The champion in `folder`, as `export` wrote it.
+
+    Raises:
+        StageError: a file is missing or damaged.
+        CohortError: `cohort.yaml` is not as it should be.
+    """
+    state, description = weights.read(folder)
+    network, schema = description["network"], description["schema"]
+    answer = baseline_outputs if "baseline" in network else network_outputs
+    return Model(records_of(folder), schema["outcome"], answer(network, schema, state))
+
+
+def network_outputs(
+    spec: Mapping[str, Any], schema: Mapping[str, Any], state: State
+) -> Callable[[NDArray[np.float32]], Floats]:
+    """Ask all networks at once."""
+    return partial(ask, build(spec, schema, seed=0), state)
+
+
+def ask(template: Network, state: State, x: NDArray[np.float32]) -> Floats:
+    """Raw outputs `[R, n, C]` of rows `[n, d]`."""
+    count = len(next(iter(state.values())))
+    return np.stack(outputs(template, state, x, [range(len(x))] * count)).astype(np.float64)
+
+
+def baseline_outputs(
+    spec: Mapping[str, Any], schema: Mapping[str, Any], state: State
+) -> Callable[[NDArray[np.float32]], Floats]:
+    """Ask one fitted baseline after the other, each after its own preparation."""
+    outcome = schema["outcome"]
+    learner = construct(spec["baseline"], task=outcome["task"], classes=len(outcome["classes"]))
+    first = construct(spec["input"], features=schema["features"])
+    count = len(next(iter(state.values())))
+
+    def answer(x: NDArray[np.float32]) -> Floats:
+        each = []
+        for r in range(count):
+            own = {name: value[0] for name, value in select(state, [r]).items()}
+            first.load_state_dict(part(own, "input."))
+            arrays = {name: value.numpy() for name, value in part(own, "baseline.").items()}
+            each.append(learner.outputs_from(arrays, prepared(first, x)))
+        return np.stack(each)
+
+    return answer
+
+
+def part(state: State, prefix: str) -> State:
+    """The values whose names begin with `prefix`, without it."""
+    chosen = {name: value for name, value in state.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): value for name, value in chosen.items()}

@@ -1,0 +1,106 @@
+"""Registers a champion with MLflow, so that `models:/<name>@champion` answers raw records."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medgraft.deployment.records import Records, records_of
+from medgraft.preparation.arrays import read_json
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.models import ModelSignature
+
+ALIAS = "champion"
+FOLDER = "model"  # among the run's artifacts
+FINGERPRINT = "fingerprint"
+NEEDED = ("medgraft", "torch", "numpy", "polars", "pandas")
+
+
+def register(client: MlflowClient, champion: Path, *, name: str, run_id: str) -> str:
+    """Make the champion the version that the alias `champion` of model `name` points to.
+
+    A champion with the bytes of an earlier version is that version; no version is ever removed.
+
+    Args:
+        client: of the database or server.
+        champion: folder written by `export`.
+        name: of the registered model.
+        run_id: the run whose artifacts will hold the model.
+
+    Returns:
+        The number of the version.
+    """
+    fingerprint = fingerprint_of(champion)
+    number = earlier(client, name, fingerprint)
+    if number is None:
+        facts = read_json(champion / "champion.json")
+        with tempfile.TemporaryDirectory() as place:
+            save(Path(place) / FOLDER, champion)
+            client.log_artifacts(run_id, str(Path(place) / FOLDER), FOLDER)
+        number = client.create_model_version(
+            name,
+            source=f"{client.get_run(run_id).info.artifact_uri}/{FOLDER}",
+            run_id=run_id,
+            tags={FINGERPRINT: fingerprint, "strategy": facts["strategy"]},
+            description=facts["verdict"],
+        ).version
+    client.set_registered_model_alias(name, ALIAS, number)
+    return str(number)
+
+
+def fingerprint_of(champion: Path) -> str:
+    """A hash of every file of the champion."""
+    digest = hashlib.sha256()
+    for path in sorted(champion.iterdir()):
+        digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def earlier(client: MlflowClient, name: str, fingerprint: str) -> str | None:
+    """The version of `name` with these bytes; makes the registered model where there is none."""
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    versions = client.search_model_versions(f"name = '{name}'")
+    same = [one.version for one in versions if one.tags.get(FINGERPRINT) == fingerprint]
+    return str(max(same, key=int)) if same else None
+
+
+def save(folder: Path, champion: Path) -> None:
+    """Write the champion as an MLflow model: its files, the code that serves them, an example."""
+    import pandas as pd
+    from mlflow import pyfunc
+
+    records = records_of(champion)
+    outcome = read_json(champion / "champion.json")["outcome"]
+    pyfunc.save_model(
+        folder,
+        python_model=champion / "serve.py",
+        artifacts={"champion": str(champion)},
+        signature=signature(records, outcome["classes"]),
+        input_example=pd.DataFrame([records.example()]),
+        pip_requirements=[f"{package}=={version(package)}" for package in NEEDED],
+    )
+
+
+def signature(records: Records, classes: Sequence[str]) -> ModelSignature:
+    """Columns in, of text or numbers; columns out.
+
+    MLflow answers a file that lacks a required column by printing the patients in it, so none is
+    required here: the model itself says which column is absent, and shows no patient.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    answers: dict[str, Any] = {"predicted": "string" if classes else "double"}
+    answers |= {f"probability_{label}": "double" for label in classes} | {"problem": "string"}
+    return ModelSignature(
+        inputs=Schema([ColSpec(AnyType(), name, required=False) for name in records.columns]),
+        outputs=Schema([ColSpec(kind, name) for name, kind in answers.items()]),
+    )

@@ -1,0 +1,39 @@
+"""work/evaluation, work/finetuned -> work/champion: the chosen strategy, ready to be asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medgraft.config import stage_params
+from medgraft.stages.provenance import provenance
+from medgraft.stages.run import CHAMPION, EVALUATION, FINETUNED, PREPARED, run
+
+# Not the commit: a change of the documentation must not make another champion.
+MADE = ("data", "design", "versions")
+
+
+def deploy() -> None:
+    """Write the champion and ask it once: what cannot be loaded does not ship."""
+    cohort = stage_params("deploy").cohort
+    import polars as pl
+
+    from medgraft.deployment.champion import export
+    from medgraft.deployment.model import load
+
+    facts = provenance()
+    strategy = export(
+        verdict=EVALUATION / "verdict.json",
+        finetuned=FINETUNED,
+        design=PREPARED / "design.parquet",
+        cohort=Path(cohort.folder),
+        sites=cohort.target,
+        made={name: facts[name] for name in MADE},
+        out=CHAMPION,
+    )
+    model = load(CHAMPION)
+    model.predict(pl.DataFrame([model.records.example()]))
+    print(f"champion: {strategy}, in {CHAMPION}")
+
+
+if __name__ == "__main__":
+    run(deploy, name="deploy")

@@ -1,0 +1,45 @@
+"""Every yaml in conf/, found by itself: a new one is tested without a change here."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+FILES = sorted(CONF.glob("*/*.yaml"))
+
+# How a group is chosen where it is not `group=name`.
+CHOICE = {
+    "metrics": "metrics=[auroc,{}]",
+    "optimizer": "optimizer@finetune.optimizer={}",
+    "strategies": "strategies=[scratch,{}]",
+}
+# What only the user of a cohort can say.
+SAID = {"folder": "data/x", "source": "[a]", "target": "[b]", "outcome.target": "died"}
+
+
+def of(group: str) -> list[Path]:
+    return [path for path in FILES if path.parent.name == group]
+
+
+def read(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text())
+
+
+def name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def overrides(path: Path) -> list[str]:
+    """What chooses this yaml on the command line."""
+    chosen = CHOICE.get(path.parent.name, f"{path.parent.name}={{}}").format(path.stem)
+    open_ends = [key for key, value in flat(read(path)).items() if value == "???"]
+    return [chosen, *(f"{path.parent.name}.{key}={SAID[key]}" for key in open_ends)]
+
+
+def flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        is_group = isinstance(inner, dict)
+        found |= flat(inner, f"{prefix}{key}.") if is_group else {f"{prefix}{key}": inner}
+    return found

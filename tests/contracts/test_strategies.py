@@ -1,0 +1,106 @@
+"""What every strategy promises, carried out on a small simulated study of each task."""
+
+import dataclasses
+
+import numpy as np
+import polars as pl
+import pytest
+
+from medgraft.config import PretrainConfig, Strategy
+from medgraft.preparation.arrays import read_json
+from medgraft.training.finetune import Study, finetune
+from medgraft.training.pretrain import pretrain
+from training.simulated import ADAMW, LAST, cohort, design, fit_config, parts, trainer
+
+from . import found
+
+FILES = [pytest.param(path, id=path.stem) for path in found.of("strategies")]
+TASKS = ("binary", "multiclass", "regression")
+SHORT = trainer(max_steps=20)
+COLUMNS = {"binary": 1, "multiclass": 3, "regression": 1}
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory):
+    """For each task a study, and the same one with another pretrained source."""
+
+    def made(task: str, seed: int) -> Study:
+        out = tmp_path_factory.mktemp(f"{task}{seed}")
+        pretrain(
+            cohort(150, seed=1, task=task),
+            pl.DataFrame(design((90, 90), 150)).with_columns(init_seed=pl.col("init_seed") + seed),
+            spec=parts(task) | {"readout": LAST},
+            config=PretrainConfig(optimizer=ADAMW, batch_size=16, hide_probability=0.5),
+            trainer=SHORT,
+            out=out,
+        )
+        target = cohort(80, task=task)
+        return Study(target, design((40, 20, 40), 80), parts(task), out, fit_config(), SHORT)
+
+    return {task: (made(task, 0), made(task, 10**6)) for task in TASKS}
+
+
+def carried_out(path, study: Study, out) -> tuple[pl.DataFrame, dict]:
+    strategy = Strategy.model_validate(found.read(path))
+    finetune(path.stem, strategy, study, out=out)
+    return pl.read_parquet(out / "predictions.parquet"), read_json(out / "summary.json")
+
+
+def outputs(frame: pl.DataFrame) -> np.ndarray:
+    return frame.select(pl.selectors.starts_with("output_")).to_numpy()
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("path", FILES)
+def test_every_patient_is_answered(path, task, studies, tmp_path):
+    """Each replica answers its validation and test rows, each once, with finite numbers."""
+    study, _ = studies[task]
+    frame, summary = carried_out(path, study, tmp_path / "out")
+    expected = {
+        (replica, row, part)
+        for part in ("validation", "test")
+        for replica, rows in zip(study.design["replica"], study.design[part], strict=True)
+        for row in rows
+    }
+    answered = list(frame.select("replica", "row", "part").iter_rows())
+    assert len(answered) == len(expected)
+    assert set(answered) == expected
+    assert outputs(frame).shape[1] == COLUMNS[task]
+    assert np.isfinite(outputs(frame)).all()
+    assert summary["strategy"] == path.stem
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_source_is_used_as_said(path, studies, tmp_path):
+    """Another source changes the answers of a strategy that uses it, and of no other."""
+    first, other = studies["binary"]
+    (one, summary), (two, _) = (
+        carried_out(path, study, tmp_path / str(i)) for i, study in enumerate((first, other))
+    )
+    assert summary["uses_source"] is not np.array_equal(outputs(one), outputs(two))
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_test_outcomes_are_unused(path, studies, tmp_path):
+    """Swapping the outcomes of each replica's test patients changes none of its answers."""
+    study, _ = studies["binary"]
+    alone = dataclasses.replace(study, design=study.design[:1])
+    y = study.target.y.copy()
+    rows = alone.design["test"][0].to_list()
+    y[rows] = 1 - y[rows]
+    tampered = dataclasses.replace(alone, target=dataclasses.replace(study.target, y=y))
+    one, two = (
+        carried_out(path, each, tmp_path / str(i))[0] for i, each in enumerate((alone, tampered))
+    )
+    assert np.array_equal(outputs(one), outputs(two))
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_same_study_same_bytes(path, studies, tmp_path):
+    study, _ = studies["binary"]
+    for name in ("a", "b"):
+        carried_out(path, study, tmp_path / name)
+    files = sorted(file.name for file in (tmp_path / "a").iterdir())
+    assert "weights.safetensors" in files
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file

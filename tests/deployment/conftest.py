@@ -1,0 +1,19 @@
+import pytest
+
+from .simulated import CODES, STRATEGIES, Run, run_pipeline
+
+
+@pytest.fixture(scope="session")
+def ward(tmp_path_factory) -> Run:
+    """A binary outcome; the champion is a network."""
+    return run_pipeline(tmp_path_factory.mktemp("ward"), "binary", "network")
+
+
+@pytest.fixture(
+    scope="session",
+    params=[(task, strategy) for task in CODES for strategy in STRATEGIES],
+    ids="-".join,
+)
+def any_run(request, tmp_path_factory) -> Run:
+    """Every kind of outcome with every kind of champion."""
+    return run_pipeline(tmp_path_factory.mktemp("any"), *request.param)

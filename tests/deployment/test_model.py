@@ -1,0 +1,113 @@
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from scipy.special import expit
+
+from medgraft.deployment import model as module
+from medgraft.deployment.model import TOO_FAR, load
+from medgraft.errors import StageError
+
+
+def test_served_equals_finetuned(any_run):
+    # The same patients, as raw text through the champion and as prepared arrays in training.
+    model = load(any_run.champion)
+    x, problems = model.records.read(any_run.raw)
+    served = model.outputs(x)
+    design = pl.read_parquet(any_run.work / "prepared" / "design.parquet")
+    folder = any_run.work / "finetuned" / any_run.strategy
+    saved = pl.read_parquet(folder / "predictions.parquet")
+    assert not any(problems)
+    for outputs, replica in zip(
+        served, design.filter(pl.col("use") == "final")["replica"], strict=True
+    ):
+        mine = saved.filter(pl.col("replica") == replica)
+        expected = mine.select(pl.col("^output_.*$")).to_numpy()
+        assert len(expected)
+        np.testing.assert_allclose(outputs[mine["row"]], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_answer_is_replica_mean(ward):
+    model = load(ward.champion)
+    logits = model.outputs(model.records.read(ward.raw)[0])[..., 0]
+    answers = model.predict(ward.raw)
+    assert logits.shape == (2, 60)
+    np.testing.assert_allclose(answers["probability_ill"], expit(logits).mean(0), rtol=1e-12)
+    likely = np.where(expit(logits).mean(0) > 0.5, "ill", "well")
+    assert answers["predicted"].to_list() == likely.tolist()
+
+
+def test_other_rows_change_nothing(any_run):
+    model, raw = load(any_run.champion), any_run.raw
+    broken = raw.with_columns(age=pl.lit("old"))
+    mixed = model.predict(pl.concat([broken.head(3), raw.reverse()]))
+    alone = pl.concat([model.predict(raw[row]) for row in range(len(raw))])
+    together = model.predict(raw)
+    assert_frame_equal(together, alone, rel_tol=0, abs_tol=1e-5)
+    assert_frame_equal(mixed[3:].reverse(), together, rel_tol=0, abs_tol=1e-5)
+
+
+def test_blocks_change_nothing(ward, monkeypatch):
+    model = load(ward.champion)
+    together = model.predict(ward.raw)
+    monkeypatch.setattr(module, "BLOCK", 7)
+    assert_frame_equal(model.predict(ward.raw), together, rel_tol=0, abs_tol=1e-6)
+
+
+def test_typed_values_equal_text(any_run):
+    typed = any_run.raw.with_columns(
+        pl.col("age", "extra").cast(pl.Float64),
+        pl.col("sex").cast(pl.Int8),
+        pl.col("lab").replace({"?": None, "0": None, "": None}).cast(pl.Float32).fill_null(np.nan),
+    )
+    model = load(any_run.champion)
+    assert_frame_equal(model.predict(typed), model.predict(any_run.raw), abs_tol=1e-6)
+
+
+def test_refused_row_has_no_answer(any_run):
+    model = load(any_run.champion)
+    raw = any_run.raw.with_columns(
+        age=pl.when(pl.int_range(pl.len()) == 4).then(pl.lit("999")).otherwise("age")
+    )
+    refused = model.predict(raw).row(4)
+    assert refused == (
+        *[None] * (len(refused) - 1),
+        'column age: got "999", expected a number in years between 0 and 110',
+    )
+
+
+def test_file_without_rows_is_answered(any_run):
+    model = load(any_run.champion)
+    empty = model.predict(any_run.raw.head(0))
+    assert empty.schema == model.predict(any_run.raw).schema
+    assert len(empty) == 0
+
+
+def test_endless_answer_is_refused(ward, monkeypatch):
+    model = load(ward.champion)
+    x, _ = model.records.read(ward.raw)
+    outputs = model.outputs(x)
+    outputs[1, 5] = np.nan
+    broken = module.Model(model.records, model.outcome, lambda _: outputs)
+    assert broken.predict(ward.raw).row(5) == (None, None, None, TOO_FAR)
+    assert broken.predict(ward.raw)["problem"].to_list().count("") == 59
+
+
+def test_missing_champion_is_named(tmp_path):
+    with pytest.raises(StageError, match=r"nowhere/weights.safetensors not found: run the stage"):
+        load(tmp_path / "nowhere")
+
+
+def test_asking_needs_no_trainer(ward):
+    code = f"""
+import sys, pathlib, polars
+from medgraft.deployment.model import load
+model = load(pathlib.Path({str(ward.champion)!r}))
+model.predict(polars.DataFrame([model.records.example()]))
+print(sorted({{"pytorch_lightning", "mlflow", "sklearn", "dvc", "hydra"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,132 @@
+"""A copy of the project to run the real command in, and a cohort of one's own to give it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("conf", "src", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml", "data.dvc")
+STRATEGIES = ("scratch", "fine_tune", "logistic_regression")
+SMALL = (
+    f"strategies=[{','.join(STRATEGIES)}]",
+    "design.runs=2",
+    "design.folds=2",
+    "design.sources=2",
+    "trainer.max_steps=50",
+    "evaluation.draws=200",
+)
+OWN = ("cohort=own", "cohort.folder=data/mine", "cohort.source=[big]", "cohort.target=[small]")
+
+
+def clone(folder: Path) -> Path:
+    """What `git clone` gives: no data, no cache, no results."""
+    folder.mkdir(parents=True)
+    for name in COPIED:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    (folder / "conf" / "overrides.yaml").unlink()
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    return folder
+
+
+def medgraft(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in the project at ``folder``, on that project's own source."""
+    return python(folder, "-m", "medgraft.cli", *arguments)
+
+
+def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return python(folder, "-m", "dvc", *arguments)
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    private = {"DVC_NO_ANALYTICS": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    own = {"PYTHONPATH": str(folder / "src"), "PATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=os.environ | private | own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def done(process: subprocess.CompletedProcess[str]) -> str:
+    """Its output, once it is known to have succeeded."""
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
+
+
+def ran(output: str) -> list[str]:
+    """Stages that DVC executed, neither skipped nor taken from the run cache."""
+    lines = output.splitlines()
+    return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path} holds {old!r} {text.count(old)} times"
+    path.write_text(text.replace(old, new))
+
+
+DESCRIPTION = """\
+name: mine
+patient: id
+outcomes:
+  died: {column: died, task: binary, negative: [0], positive: [1]}
+  grade: {column: grade, task: multiclass, classes: {low: [0], mid: [1], high: [2]}}
+  stay: {column: stay, task: regression, unit: days}
+columns:
+  age: {kind: number, unit: years}
+  crp: {kind: number, unit: mg/l}
+  sex: {kind: category, categories: {0: female, 1: male}}
+  troponin: {kind: number, unit: ng/l}
+sites:
+  big: {file: big.csv}
+  small: {file: small.csv, without: [troponin]}
+"""
+
+
+def own_cohort(root: Path) -> Path:
+    """A folder as a user would bring it: 120 patients; 40 patients of two visits, one test less."""
+    folder = root / "data" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "cohort.yaml").write_text(DESCRIPTION)
+    for site, patients, visits in (("big", 120, 1), ("small", 40, 2)):
+        (folder / f"{site}.csv").write_text(table(site, patients, visits))
+    return folder
+
+
+def table(site: str, patients: int, visits: int) -> str:
+    """Age and CRP tell the outcomes apart; missing cells, and a row without outcomes."""
+    stream = np.random.default_rng(patients)
+    names = ["id", "age", "crp", "sex", "troponin", "died", "grade", "stay"]
+    lines = []
+    for patient in range(patients):
+        severity = stream.normal()
+        for visit in range(visits):
+            noise = stream.normal(size=4)
+            age, crp = 60 + 10 * severity + 3 * noise[0], 50 + 20 * severity + 6 * noise[1]
+            died, grade = int(severity > 0), int(np.digitize(severity, [-0.5, 0.5]))
+            stay = 8 + 3 * severity + 0.5 * noise[2]
+            cells = {
+                "id": f"{site}-{patient}",
+                "age": f"{age:.2f}",
+                "crp": "" if (patient + visit) % 11 == 0 else f"{crp:.2f}",
+                "sex": patient % 2,
+                "troponin": f"{20 + 5 * severity + noise[3]:.2f}",
+                "died": died,
+                "grade": grade,
+                "stay": f"{stay:.2f}",
+            }
+            if site == "small":
+                del cells["troponin"]
+            lines.append(",".join(map(str, cells.values())))
+    kept = [name for name in names if site == "big" or name != "troponin"]
+    return "\n".join([",".join(kept), *lines]) + "\n"

@@ -1,0 +1,293 @@
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from medgraft import config
+from medgraft.errors import ConfigError
+
+
+@pytest.fixture
+def project(root, tmp_path):
+    """Only what composing needs."""
+    shutil.copytree(root / "conf", tmp_path / "conf")
+    shutil.copy(root / "dvc.yaml", tmp_path)
+    return tmp_path
+
+
+def refusal(call, *arguments, **options) -> str:
+    with pytest.raises(ConfigError) as error:
+        call(*arguments, **options)
+    return str(error.value)
+
+
+def settle(project, *overrides):
+    config.settle(project, config.compose(project, overrides))
+
+
+OWN = """\
+cohort.folder: needs a value
+cohort.source: needs a value
+cohort.target: needs a value
+cohort.outcome.target: needs a value"""
+
+MISTAKES = {
+    "finetune.optimiser.lr=1": "finetune.optimiser.lr=1: unknown key; "
+    "did you mean 'finetune.optimizer.lr'?",
+    "encoder=mpl": "encoder=mpl: there is no conf/encoder/mpl.yaml; did you mean 'mlp'?",
+    "experiment=hart": "experiment=hart: there is no conf/experiment/hart.yaml; "
+    "did you mean 'heart'?",
+    "strategies=[scratch,fine_tun]": "strategies=[scratch,fine_tun]: there is no "
+    "conf/strategies/fine_tun.yaml; did you mean 'fine_tune'?",
+    "task=ranking": "task=ranking: there is no conf/task/ranking.yaml; "
+    "expected one of binary, multiclass, regression",
+    "design.runs=ten": "design.runs: got 'ten': input should be a valid integer",
+    "design.runs=2.5": "design.runs: got 2.5: input should be a valid integer",
+    "design.folds=1": "design.folds: got 1: input should be greater than or equal to 2",
+    "trainer.devices=many": "trainer.devices: got 'many': expected a positive number or 'auto'",
+    "trainer.precision=64": "trainer.precision: got 64: "
+    "input should be '32', '16-mixed' or 'bf16-mixed'",
+    "finetune=adam": "finetune: got 'adam': expected the keys optimizer, batch_size",
+    "cohort=own": OWN,
+    "cohort.source=[clinic]": "cohort: clinic cannot be source and target at once",
+    "evaluation.reference=scrach": "evaluation.reference: 'scrach' is not run; "
+    "did you mean 'scratch'?",
+    "strategies=[fine_tune]": "evaluation.reference: 'scratch' is not run; "
+    "expected one of fine_tune",
+    "task.primary=auc": "task.primary: 'auc' is not among the metrics; did you mean 'auroc'?",
+    "task.primary=rmse": "task.primary: 'rmse' does not measure a binary outcome",
+    "task.primary=calibration_slope": "task.primary: neither a higher nor a lower "
+    "'calibration_slope' is better",
+    "encoder._target_=os.system": "encoder: _target_ 'os.system': "
+    "expected a name in medgraft., torch.optim., sklearn.*",
+    "~encoder._target_": "encoder: needs a _target_, the name of what it constructs",
+    "strategies.scratch.init=null": "strategies.scratch: "
+    "expected init, trainable and readout, or a baseline",
+    "+strategies.logistic_regression.init={_target_: medgraft.transfer.init.random}": (
+        "strategies.logistic_regression: a baseline takes no init, trainable, readout or "
+        "recalibrate"
+    ),
+    "+encoder.width=[8]": "encoder: medgraft.networks.encoders.mlp.Mlp: "
+    "unknown argument 'width'; did you mean 'widths'?",
+    "+seed=3": "+seed=3: Could not append to config. An item is already at 'seed'.",
+}
+
+
+@pytest.mark.parametrize("override", MISTAKES)
+def test_mistake_gets_one_sentence(project, override):
+    assert refusal(settle, project, override) == MISTAKES[override]
+
+
+def test_all_refused_overrides_are_reported(project):
+    assert refusal(settle, project, "desing.runs=3", "encoder=mpl", "design.folds=4") == (
+        "desing.runs=3: unknown key; did you mean 'design.runs'?\n"
+        "encoder=mpl: there is no conf/encoder/mpl.yaml; did you mean 'mlp'?"
+    )
+
+
+def test_all_wrong_values_are_reported(project):
+    assert refusal(settle, project, "design.runs=-1", "seed=-1", "evaluation.draws=10") == (
+        "seed: got -1: input should be greater than or equal to 0\n"
+        "design.runs: got -1: input should be greater than 0\n"
+        "evaluation.draws: got 10: input should be greater than or equal to 200"
+    )
+
+
+def test_all_contradictions_are_reported(project):
+    wrong = ["cohort.target=[reference_laboratory]", "evaluation.reference=x", "task.primary=f2"]
+    lines = refusal(settle, project, *wrong).splitlines()
+    keys = [line.split(":")[0] for line in lines]
+    assert keys == ["cohort", "evaluation.reference", "task.primary"]
+
+
+def test_all_unknown_arguments_are_reported(project):
+    wrong = ["+encoder.depth=3", "+finetune.optimizer.beta=0.9"]
+    lines = refusal(settle, project, *wrong).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["finetune.optimizer", "encoder"]
+
+
+FILES = {
+    "_target_: x\nwidths: [64,\n": "encoder=mine: conf/encoder/mine.yaml, line 3: not YAML: "
+    "expected the node content, but found '<stream end>'",
+    "widths: [64]\n": "encoder: needs a _target_, the name of what it constructs",
+    "- 64\n": "encoder: got [64]: input should be a valid dictionary",
+    "_target_: medgraft.networks.encoders.mlp.MLP\n": "encoder: _target_ "
+    "'medgraft.networks.encoders.mlp.MLP': medgraft.networks.encoders.mlp has no 'MLP'; "
+    "did you mean 'Mlp'?",
+}
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_own_file_is_checked(project, text):
+    (project / "conf" / "encoder" / "mine.yaml").write_text(text)
+    assert refusal(settle, project, "encoder=mine") == FILES[text]
+
+
+def test_broken_base_is_named(project):
+    (project / "conf" / "config.yaml").write_text("seed: [1\n")
+    expected = r"conf/config\.yaml, line \d: not YAML: .*"
+    assert re.fullmatch(expected, refusal(config.compose, project, []))
+    assert re.fullmatch(f"seed=1: {expected}", refusal(config.compose, project, ["seed=1"]))
+
+
+@pytest.mark.parametrize("override", ["pretrain.hide_probability=1", "finetune.optimizer.lr=1"])
+def test_whole_number_is_a_float(project, override):
+    """YAML writes 1.0 as 1; nobody should be told that 1 is not a number."""
+    assert settle(project, override) is None
+
+
+def test_nothing_refused_is_written(project):
+    settle(project)
+    before = (project / "params.yaml").read_bytes()
+    refusal(settle, project, "encoder._target_=os.system")
+    refusal(settle, project, "design.runs=0")
+    assert (project / "params.yaml").read_bytes() == before
+
+
+def test_equal_params_stay_untouched(project):
+    """A reformatted, equal file too: DVC and git then see no change."""
+    settle(project)
+    path = project / "params.yaml"
+    path.write_text("# mine\n" + path.read_text())
+    before = path.stat().st_mtime_ns
+    settle(project)
+    assert (path.stat().st_mtime_ns, path.read_text()[:7]) == (before, "# mine\n")
+
+
+def test_experiment_of_dvc_is_checked(project):
+    """``dvc exp run -S`` writes params.yaml itself: being equal to it proves nothing."""
+    params = config.compose(project, ["encoder._target_=os.system"])
+    config.write_params(project, params)
+    expected = MISTAKES["encoder._target_=os.system"]
+    assert refusal(config.settle, project, params, trusted=False) == expected
+
+
+def test_params_are_plain_and_timeless(project):
+    """No interpolation and no clock: two compositions are equal, byte for byte."""
+    assert config.compose(project, []) == config.compose(project, [])
+    text = "".join(path.read_text() for path in (project / "conf").rglob("*.yaml"))
+    assert "${now:" not in text
+    assert "${hydra:" not in text
+    settle(project)
+    assert "${" not in (project / "params.yaml").read_text()
+
+
+def test_checked_in_params_are_composed(root):
+    """What git holds is what ``conf/`` and the recorded overrides say."""
+    composed = config.compose(root, config.recorded_overrides(root))
+    assert config.read_params(root) == composed
+
+
+def test_overrides_are_recorded(project):
+    overrides = ["strategies=[scratch,fine_tune]", "trainer.precision='32'"]
+    config.record_overrides(project, overrides)
+    assert config.recorded_overrides(project) == overrides
+    config.record_overrides(project, [])
+    assert config.recorded_overrides(project) == []
+
+
+def test_unchanged_configuration_is_fast(project):
+    """Torch is imported to look constructors up, and only when something has changed."""
+    code = (
+        "import sys; from pathlib import Path; from medgraft import config; r = Path.cwd();"
+        "config.settle(r, config.compose(r, [])); print('torch' in sys.modules)"
+    )
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert answers == ["True", "False"]
+
+
+def test_source_task_follows_task(project):
+    def kinds(*overrides):
+        params = config.compose(project, overrides)
+        return params["task"]["kind"], params["source_task"]["kind"]
+
+    assert kinds("task=regression") == ("regression", "regression")
+    assert kinds("task@source_task=multiclass") == ("binary", "multiclass")
+
+
+# What a stage is given
+
+
+@pytest.fixture
+def composed(project):
+    settle(project)
+    return project
+
+
+def flat(value) -> set[str]:
+    """Dotted names of everything reachable from a stage's parameters."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump()
+    if not isinstance(value, dict):
+        value = vars(value)
+    names = set()
+    for key, inner in value.items():
+        nested = isinstance(inner, dict) or hasattr(inner, "__dict__")
+        names |= {f"{key}.{name}" for name in flat(inner)} if nested else {key}
+    return names
+
+
+def test_stage_gets_declared_alone(composed):
+    track = config.stage_params("track", root=composed)
+    assert flat(track) == {"tracking.uri"}
+    evaluate = config.stage_params("evaluate", root=composed)
+    assert {name.split(".")[0] for name in flat(evaluate)} == {
+        "seed", "cohort", "task", "metrics", "evaluation",
+    }  # fmt: skip
+    assert {name for name in flat(evaluate) if name.startswith(("cohort", "task"))} == {
+        "cohort.notice", "task.primary",
+    }  # fmt: skip
+
+
+def test_stage_gets_its_strategy_alone(composed):
+    params = config.stage_params("finetune", key="scratch", root=composed)
+    assert list(params.strategies) == ["scratch"]
+    with pytest.raises(AttributeError, match="design"):
+        params.design  # noqa: B018
+
+
+def test_hardware_is_given_untracked(composed):
+    """Another accelerator reruns nothing, yet training is told of it."""
+    declared = config.declared(composed, "finetune", key="scratch")
+    trainer = config.stage_params("finetune", key="scratch", root=composed).trainer
+    for name in config.UNTRACKED:
+        assert f"trainer.{name}" not in declared
+        assert getattr(trainer, name) == config.read_params(composed)["trainer"][name]
+
+
+def test_unknown_strategy_is_named(composed):
+    message = refusal(config.stage_params, "finetune", key="l2sp", root=composed)
+    assert message == "params.yaml: expected strategies.l2sp; run `medgraft compose`"
+
+
+def test_edited_params_are_checked(composed):
+    path = composed / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["design"]["runs"] = "ten"
+    path.write_text(yaml.safe_dump(params))
+    message = refusal(config.stage_params, "preprocess", root=composed)
+    assert message == "design.runs: got 'ten': input should be a valid integer"
+
+
+def test_unreadable_params_are_named(composed):
+    path = composed / "params.yaml"
+    path.write_text("seed: [")
+    assert refusal(config.read_params, composed).startswith(f"{path}: not YAML: ")
+    path.unlink()
+    assert refusal(config.read_params, composed) == f"{path} not found: run `medgraft compose`"
+
+
+def test_project_is_found_above(composed, tmp_path_factory):
+    inside = composed / "conf" / "encoder"
+    assert config.project_root(inside) == composed
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    message = refusal(config.project_root, elsewhere)
+    assert message == f"{elsewhere}: expected a medgraft project (a folder with dvc.yaml)"
