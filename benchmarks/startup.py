@@ -2,9 +2,9 @@
 
     python benchmarks/startup.py
 
-Run in a project whose params.yaml is composed. A stage's start-up is a fresh interpreter that imports
-what the stage imports and reads its parameters. Lightning alone takes three times `import torch`; it
-is imported by the stages that train, when they begin to train, and shown on a line of its own.
+Run in a project whose params.yaml is composed. A stage's start-up is a fresh interpreter that
+imports what the stage imports and reads its parameters. Lightning alone takes three times `import
+torch`; the stages that train import it when they begin to train: it is shown on a line of its own.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from medgraft import config
+from medgraft import composition, config
 from medgraft.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ def refusal(call, *arguments, **options) -> str:
 
 
 def settle(project, *overrides):
-    config.settle(project, config.compose(project, overrides))
+    config.settle(project, composition.compose(project, overrides))
 
 
 OWN = """\
@@ -48,7 +48,7 @@ MISTAKES = {
     "design.runs=2.5": "design.runs: got 2.5: input should be a valid integer",
     "design.folds=1": "design.folds: got 1: input should be greater than or equal to 2",
     "trainer.devices=many": "trainer.devices: got 'many': expected a positive number or 'auto'",
-    "trainer.precision=64": "trainer.precision: got 64: "
+    "trainer.precision=64": "trainer.precision: got '64': "
     "input should be '32', '16-mixed' or 'bf16-mixed'",
     "finetune=adam": "finetune: got 'adam': expected the keys optimizer, batch_size",
     "cohort=own": OWN,
@@ -129,8 +129,8 @@ def test_own_file_is_checked(project, text):
 def test_broken_base_is_named(project):
     (project / "conf" / "config.yaml").write_text("seed: [1\n")
     expected = r"conf/config\.yaml, line \d: not YAML: .*"
-    assert re.fullmatch(expected, refusal(config.compose, project, []))
-    assert re.fullmatch(f"seed=1: {expected}", refusal(config.compose, project, ["seed=1"]))
+    assert re.fullmatch(expected, refusal(composition.compose, project, []))
+    assert re.fullmatch(f"seed=1: {expected}", refusal(composition.compose, project, ["seed=1"]))
 
 
 @pytest.mark.parametrize("override", ["pretrain.hide_probability=1", "finetune.optimizer.lr=1"])
@@ -159,7 +159,7 @@ def test_equal_params_stay_untouched(project):
 
 def test_experiment_of_dvc_is_checked(project):
     """``dvc exp run -S`` writes params.yaml itself: being equal to it proves nothing."""
-    params = config.compose(project, ["encoder._target_=os.system"])
+    params = composition.compose(project, ["encoder._target_=os.system"])
     config.write_params(project, params)
     expected = MISTAKES["encoder._target_=os.system"]
     assert refusal(config.settle, project, params, trusted=False) == expected
@@ -167,7 +167,7 @@ def test_experiment_of_dvc_is_checked(project):
 
 def test_params_are_plain_and_timeless(project):
     """No interpolation and no clock: two compositions are equal, byte for byte."""
-    assert config.compose(project, []) == config.compose(project, [])
+    assert composition.compose(project, []) == composition.compose(project, [])
     text = "".join(path.read_text() for path in (project / "conf").rglob("*.yaml"))
     assert "${now:" not in text
     assert "${hydra:" not in text
@@ -177,23 +177,32 @@ def test_params_are_plain_and_timeless(project):
 
 def test_checked_in_params_are_composed(root):
     """What git holds is what ``conf/`` and the recorded overrides say."""
-    composed = config.compose(root, config.recorded_overrides(root))
+    composed = composition.compose(root)
     assert config.read_params(root) == composed
 
 
 def test_overrides_are_recorded(project):
-    overrides = ["strategies=[scratch,fine_tune]", "trainer.precision='32'"]
-    config.record_overrides(project, overrides)
-    assert config.recorded_overrides(project) == overrides
-    config.record_overrides(project, [])
-    assert config.recorded_overrides(project) == []
+    overrides = [
+        "experiment=heart",
+        "strategies=[scratch,fine_tune]",
+        "optimizer@finetune.optimizer=sgd",
+        "finetune.optimizer.lr=0.01",
+        "trainer.precision='32'",
+        "cohort.target=[switzerland]",
+    ]
+    chosen = composition.compose(project, overrides)
+    composition.record(project, overrides)
+    assert composition.compose(project) == chosen
+    composition.record(project, [])
+    assert composition.compose(project) == composition.compose(project, [])
 
 
 def test_unchanged_configuration_is_fast(project):
     """Torch is imported to look constructors up, and only when something has changed."""
     code = (
-        "import sys; from pathlib import Path; from medgraft import config; r = Path.cwd();"
-        "config.settle(r, config.compose(r, [])); print('torch' in sys.modules)"
+        "import sys; from pathlib import Path; from medgraft import composition, config; "
+        "r = Path.cwd(); "
+        "config.settle(r, composition.compose(r, [])); print('torch' in sys.modules)"
     )
     answers = [
         subprocess.run(
@@ -206,7 +215,7 @@ def test_unchanged_configuration_is_fast(project):
 
 def test_source_task_follows_task(project):
     def kinds(*overrides):
-        params = config.compose(project, overrides)
+        params = composition.compose(project, overrides)
         return params["task"]["kind"], params["source_task"]["kind"]
 
     assert kinds("task=regression") == ("regression", "regression")

@@ -175,7 +175,7 @@ def test_shared_layers_are_copied(name, small_study, pretrained, tmp_path):
     study, (how, moving) = small_study(pretrained), CONFIGURED[name]
     source = weights.read(pretrained)[0]
     layers = [key for key in source if key.startswith("encoder.")]
-    _, before = start("any", how, study, study.parts | {"readout": LAST})
+    _, before, _ = start("any", how, study, study.parts | {"readout": LAST})
     for key in layers:
         assert torch.equal(before[key], source[key].expand_as(before[key]))
     assert not torch.isclose(before["head.linear.weight"], source["head.linear.weight"]).all()

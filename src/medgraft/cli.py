@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from medgraft import __version__, config
+from medgraft import __version__, composition, config
 from medgraft.construct import locate
 from medgraft.errors import MedgraftError, SealError
 from medgraft.stages.run import CHAMPION, EVALUATION
@@ -46,14 +46,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     repro = commands.add_parser("repro", help="compose, get the data, run the pipeline, print")
-    repro.add_argument("overrides", nargs="*", help=OVERRIDES)
+    takes_overrides(repro)
     repro.add_argument("--mirror", type=Path, help="folder that holds published files, for offline")
-    repro.add_argument("--defaults", action="store_true", help="forget recorded overrides")
     repro.set_defaults(run=run_repro)
 
     compose = commands.add_parser("compose", help="write params.yaml from conf/")
-    compose.add_argument("overrides", nargs="*", help=OVERRIDES)
-    compose.add_argument("--defaults", action="store_true", help="forget recorded overrides")
+    takes_overrides(compose)
     compose.set_defaults(run=run_compose)
 
     fetch = commands.add_parser("fetch", help="put the configured cohort's raw files into data/")
@@ -71,14 +69,27 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def takes_overrides(command: argparse.ArgumentParser) -> None:
+    """What a command that composes the configuration accepts."""
+    command.add_argument("overrides", nargs="*", help=OVERRIDES)
+    command.add_argument("--defaults", action="store_true", help="forget earlier overrides")
+    command.add_argument("--config-dir", type=Path, help="your own conf/, searched beside this one")
+
+
 def run_compose(chosen: argparse.Namespace) -> int:
     """Compose and validate; overrides given replace the recorded ones."""
     root = config.project_root()
-    given = bool(chosen.overrides) or chosen.defaults
-    overrides = chosen.overrides if given else config.recorded_overrides(root)
-    config.settle(root, config.compose(root, overrides))
-    config.record_overrides(root, overrides)
+    given = bool(chosen.overrides) or chosen.defaults or chosen.config_dir
+    overrides = [*chosen.overrides, *search_path(chosen.config_dir)] if given else None
+    config.settle(root, composition.compose(root, overrides))
+    if overrides is not None:
+        composition.record(root, overrides)
     return 0
+
+
+def search_path(folder: Path | None) -> list[str]:
+    """The override that lets Hydra find a user's own configurations beside ``conf/``."""
+    return [f"hydra.searchpath=[file://{folder.resolve()}]"] if folder else []
 
 
 def run_fetch(chosen: argparse.Namespace) -> int:
@@ -163,7 +174,7 @@ def beyond_default(root: Path, mirror: Path | None) -> Changes | None:
     """
     from medgraft.cohorts import seal
 
-    cohort = config.compose(root, [])["cohort"]
+    cohort = composition.compose(root, [])["cohort"]
     if not cohort["origin"]:
         return None
     make, data, default = locate(cohort["origin"]), root / "data", root / cohort["folder"]

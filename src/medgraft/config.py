@@ -1,7 +1,6 @@
-"""The configuration: composed from ``conf/`` by Hydra, validated, read by stages piece by piece.
+"""The configuration: what it may say, and how stages read ``params.yaml`` piece by piece.
 
-``params.yaml`` is what DVC tracks. Its only source is ``conf/`` and the overrides recorded in
-``conf/overrides.yaml``.
+``params.yaml`` is what DVC tracks; ``medgraft.composition`` makes it from ``conf/``.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
@@ -143,7 +143,8 @@ class TrainerConfig(Section):
     devices: Annotated[Any, AfterValidator(_countable)]
     num_nodes: PositiveInt
     strategy: str
-    precision: Literal["32", "16-mixed", "bf16-mixed"]
+    # Hydra reads trainer.precision=32 as a number.
+    precision: Annotated[Literal["32", "16-mixed", "bf16-mixed"], BeforeValidator(str)]
     threads: PositiveInt
     max_steps: PositiveInt
     check_every: PositiveInt
@@ -193,82 +194,12 @@ def project_root(start: Path | None = None) -> Path:
     raise ConfigError(f"{here}: expected a medgraft project (a folder with dvc.yaml)")
 
 
-def compose(root: Path, overrides: Iterable[str]) -> dict[str, Any]:
-    """Compose ``conf/`` with Hydra overrides into plain values.
-
-    Raises:
-        ConfigError: every override Hydra refuses, each with what it could have meant.
-    """
-    overrides = list(overrides)
-    try:
-        return _hydra(root, overrides)
-    except _hydra_errors() as error:
-        alone = [(one, _refusal(root, one)) for one in overrides]
-        lines = [f"{one}: {message}" for one, message in alone if message]
-        raise ConfigError("\n".join(lines) or _reason(root, error)) from None
-
-
-def _hydra(root: Path, overrides: list[str]) -> dict[str, Any]:
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from omegaconf import OmegaConf
-
-    with initialize_config_dir(config_dir=str(root / "conf"), version_base="1.3"):
-        config = hydra_compose(config_name="config", overrides=overrides)
-    written: Any = OmegaConf.to_container(config)
-    missing = [key for key, value in _dotted(written) if value == "???"]
-    if missing:
-        raise ConfigError("\n".join(f"{key}: needs a value" for key in missing))
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    return {str(key): value for key, value in plain.items()}
-
-
-def _hydra_errors() -> tuple[type[Exception], ...]:
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    return HydraException, OmegaConfBaseException, yaml.YAMLError
-
-
-def _refusal(root: Path, override: str) -> str:
-    """Why Hydra refuses this override alone; empty if it does not."""
-    try:
-        _hydra(root, [override])
-    except _hydra_errors() as error:
-        if "Could not override" not in str(error):
-            return _reason(root, error)
-        return f"unknown key{suggest(override.lstrip('+~').split('=')[0], _known(root))}"
-    except ConfigError:
-        return ""  # what is missing may be given by another override
-    return ""
-
-
-def _reason(root: Path, error: Exception) -> str:
-    """What Hydra or the YAML parser found wrong, in one line."""
-    missing = getattr(error, "missing_cfg_file", None)
-    if missing:
-        group, _, name = missing.rpartition("/")
-        known = [path.stem for path in (root / "conf" / group).glob("*.yaml")]
-        return f"there is no conf/{missing}.yaml{suggest(name, known)}"
-    mark = getattr(error, "problem_mark", None)
-    if mark:
-        path = Path(mark.name).relative_to(root)
-        return f"{path}, line {mark.line + 1}: not YAML: {getattr(error, 'problem', '')}"
-    return next(line.strip() for line in str(error).splitlines() if line.strip())
-
-
-def _known(root: Path) -> list[str]:
-    """Every key and every group an override may name."""
-    groups = [folder.name for folder in (root / "conf").iterdir() if folder.is_dir()]
-    return [key for key, _ in _dotted(_hydra(root, []))] + groups
-
-
-def _dotted(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def dotted(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every key of a nested mapping, dotted, with its value."""
     for key, value in config.items():
         yield f"{prefix}{key}", value
         if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{key}.")
+            yield from dotted(value, f"{prefix}{key}.")
 
 
 def validate(params: Mapping[str, Any]) -> Config:
@@ -345,7 +276,7 @@ def settle(root: Path, params: Mapping[str, Any], *, trusted: bool = True) -> No
 
 def _check_constructors(params: Mapping[str, Any]) -> None:
     problems = []
-    for key, value in _dotted(params):
+    for key, value in dotted(params):
         if isinstance(value, Mapping) and "_target_" in value:
             try:
                 target = value["_target_"]
@@ -364,19 +295,6 @@ def _check_primary(config: Config) -> None:
         raise ConfigError(f"task.primary: {name!r} does not measure a {kind} outcome")
     if metric.higher_is_better is None:
         raise ConfigError(f"task.primary: neither a higher nor a lower {name!r} is better")
-
-
-def recorded_overrides(root: Path) -> list[str]:
-    """The overrides the project's ``params.yaml`` is composed with."""
-    path = root / "conf" / "overrides.yaml"
-    return yaml.safe_load(path.read_text()) or [] if path.is_file() else []
-
-
-def record_overrides(root: Path, overrides: list[str]) -> None:
-    """Remember the overrides; a plain ``dvc repro`` uses them too."""
-    text = "# Written by `medgraft compose` and `medgraft repro`.\n"
-    body = yaml.safe_dump(overrides) if overrides else "[]\n"
-    write_if_changed(root / "conf" / "overrides.yaml", text + body)
 
 
 def write_params(root: Path, params: Mapping[str, Any]) -> None:

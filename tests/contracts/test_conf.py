@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medgraft import config
+from medgraft import composition, config
 from medgraft.cohorts.parsing import NAME, describe
 from medgraft.construct import locate
 
@@ -18,7 +18,7 @@ SRC = found.CONF.parent / "src" / "medgraft"
 @pytest.mark.parametrize("path", found.FILES, ids=found.name)
 def test_yaml_composes_and_constructs(project, path):
     """Chosen on the command line it is valid, its constructors exist and know its arguments."""
-    params = config.compose(project, found.overrides(path))
+    params = composition.compose(project, found.overrides(path))
     assert config.settle(project, params) is None
     own = {key: value for key, value in found.flat(found.read(path)).items() if key != "defaults"}
     values = list(found.flat(params).values())

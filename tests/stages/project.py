@@ -29,7 +29,6 @@ def clone(folder: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
-    (folder / "conf" / "overrides.yaml").unlink()
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     return folder
 
@@ -85,6 +84,9 @@ outcomes:
 columns:
   age: {kind: number, unit: years}
   crp: {kind: number, unit: mg/l}
+  sodium: {kind: number, unit: mmol/l}
+  potassium: {kind: number, unit: mmol/l}
+  leukocytes: {kind: number, unit: 1/nl}
   sex: {kind: category, categories: {0: female, 1: male}}
   troponin: {kind: number, unit: ng/l}
 sites:
@@ -104,29 +106,31 @@ def own_cohort(root: Path) -> Path:
 
 
 def table(site: str, patients: int, visits: int) -> str:
-    """Age and CRP tell the outcomes apart; missing cells, and a row without outcomes."""
+    """Severity decides all outcomes and most measurements; some CRPs are missing."""
     stream = np.random.default_rng(patients)
-    names = ["id", "age", "crp", "sex", "troponin", "died", "grade", "stay"]
     lines = []
     for patient in range(patients):
         severity = stream.normal()
         for visit in range(visits):
-            noise = stream.normal(size=4)
-            age, crp = 60 + 10 * severity + 3 * noise[0], 50 + 20 * severity + 6 * noise[1]
-            died, grade = int(severity > 0), int(np.digitize(severity, [-0.5, 0.5]))
-            stay = 8 + 3 * severity + 0.5 * noise[2]
+            noise = stream.normal(size=7)
             cells = {
                 "id": f"{site}-{patient}",
-                "age": f"{age:.2f}",
-                "crp": "" if (patient + visit) % 11 == 0 else f"{crp:.2f}",
+                "age": f"{60 + 10 * severity + 3 * noise[0]:.2f}",
+                "crp": f"{50 + 20 * severity + 6 * noise[1]:.2f}",
+                "sodium": f"{140 - severity + 2 * noise[2]:.2f}",
+                "potassium": f"{4 + 0.5 * noise[3]:.2f}",
+                "leukocytes": f"{9 + 2 * severity + 2 * noise[4]:.2f}",
                 "sex": patient % 2,
-                "troponin": f"{20 + 5 * severity + noise[3]:.2f}",
-                "died": died,
-                "grade": grade,
-                "stay": f"{stay:.2f}",
+                "troponin": f"{20 + 5 * severity + noise[5]:.2f}",
+                "died": int(severity > 0),
+                "grade": int(np.digitize(severity, [-0.5, 0.5])),
+                "stay": f"{8 + 3 * severity + 0.5 * noise[6]:.2f}",
             }
+            if (patient + visit) % 11 == 0:
+                cells["crp"] = ""
             if site == "small":
                 del cells["troponin"]
-            lines.append(",".join(map(str, cells.values())))
-    kept = [name for name in names if site == "big" or name != "troponin"]
-    return "\n".join([",".join(kept), *lines]) + "\n"
+            lines.append(cells)
+    return "".join(
+        ",".join(map(str, row)) + "\n" for row in [lines[0], *(c.values() for c in lines)]
+    )

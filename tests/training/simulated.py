@@ -61,14 +61,14 @@ def cohort(rows: int, *, seed: int = 0, task: str = "binary", lost: int = 0) -> 
 
 
 def design(sizes: tuple[int, ...], rows: int, *, held: int = 20) -> pl.DataFrame:
-    """One replica per size: that many to train, ``held`` to stop, ``held`` to test."""
+    """One replica per size: that many to train, ``held`` to test, as many or fewer to stop."""
     orders = [np.random.default_rng([7, r]).permutation(rows) for r in range(len(sizes))]
     return pl.DataFrame(
         {
             "replica": range(len(sizes)),
             "source_seed": [r % 2 for r in range(len(sizes))],
             "init_seed": [1000 + r for r in range(len(sizes))],
-            "validation": [order[:held].tolist() for order in orders],
+            "validation": [order[: held - 4 * r].tolist() for r, order in enumerate(orders)],
             "test": [order[held : 2 * held].tolist() for order in orders],
             "train": [
                 order[2 * held : 2 * held + n].tolist()

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from medgraft import config
+from medgraft.composition import compose as compose_conf
 from medgraft.stages.run import FINETUNED, run
 
 
@@ -14,14 +15,9 @@ def compose() -> None:
     """Compose ``params.yaml``; inside a DVC experiment DVC has done so, and it is only checked."""
     root = config.project_root()
     composed = "DVC_EXP_NAME" in os.environ
-    params = config.read_params(root) if composed else recompose(root)
+    params = config.read_params(root) if composed else compose_conf(root)
     config.settle(root, params, trusted=not composed)
     prune(root / FINETUNED, set(params["strategies"]))
-
-
-def recompose(root: Path) -> dict:
-    """``conf/`` with the recorded overrides."""
-    return config.compose(root, config.recorded_overrides(root))
 
 
 def prune(folder: Path, strategies: set[str]) -> None:

@@ -95,7 +95,7 @@ def finetune(name: str, strategy: Strategy, study: Study, *, out: Path) -> None:
 def run_network(name: str, strategy: Strategy, study: Study) -> Result:
     """Start, train, recalibrate and ask the replicas of a network strategy."""
     spec = study.parts | {"readout": strategy.readout}
-    template, state = start(name, strategy, study, spec)
+    template, state, source = start(name, strategy, study, spec)
     names = [parameter for parameter, _ in template.named_parameters()]
     trained = construct(strategy.trainable or {}, names=names)
     history = pl.DataFrame(schema=HISTORY)
@@ -107,6 +107,9 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
             trained=trained,
             config=study.config,
             trainer=study.trainer,
+            start_counts=all(
+                one in source and torch.equal(state[one], source[one]) for one in names
+            ),
         )
     parameters = sum(template.get_parameter(one).numel() for one in trained)
     if strategy.recalibrate:
@@ -117,8 +120,8 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
     return Result(state, spec, answers, history, parameters)
 
 
-def start(name: str, strategy: Strategy, study: Study, spec: dict) -> tuple[Network, State]:
-    """A template and the values training starts from ``[R, ...]``."""
+def start(name: str, strategy: Strategy, study: Study, spec: dict) -> tuple[Network, State, State]:
+    """A template, the values training starts from and those of the source, both ``[R, ...]``."""
     schema, patients = study.target.schema, study.patients
     template, fresh = replicas.build(lambda seed: build(spec, schema, seed=seed), patients.seeds)
     fresh |= fitted(template, patients)
@@ -128,7 +131,7 @@ def start(name: str, strategy: Strategy, study: Study, spec: dict) -> tuple[Netw
         source = replicas.select(values, study.design["source_seed"].to_list())
         if description["schema"]["outcome"] != schema["outcome"]:
             source = without_specific_layers(name, strategy, source)
-    return template, construct(strategy.init or {}, fresh=fresh, source=source)
+    return template, construct(strategy.init or {}, fresh=fresh, source=source), source
 
 
 def without_specific_layers(name: str, strategy: Strategy, source: State) -> State:

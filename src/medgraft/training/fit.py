@@ -53,6 +53,7 @@ def fit(
     config: FitConfig,
     trainer: TrainerConfig,
     augment: Augment | None = None,
+    start_counts: bool = False,
 ) -> tuple[State, pl.DataFrame]:
     """Train all replicas, at most ``trainer.replicas_at_once`` together.
 
@@ -65,7 +66,14 @@ def fit(
         which = slice(start, start + trainer.replicas_at_once)
         part = {name: value[which] for name, value in state.items()}
         replicas = Replicas(template, part, trained)
-        history = fit_together(replicas, patients.some(which), config, trainer, augment)
+        history = fit_together(
+            replicas,
+            patients.some(which),
+            config=config,
+            trainer=trainer,
+            augment=augment,
+            start_counts=start_counts,
+        )
         states.append(replicas.state())
         histories.append(history_frame(history, first=start))
     return {name: torch.cat([s[name] for s in states]) for name in state}, pl.concat(histories)
@@ -74,9 +82,11 @@ def fit(
 def fit_together(
     replicas: Replicas,
     patients: Patients,
+    *,
     config: FitConfig,
     trainer: TrainerConfig,
-    augment: Augment | None = None,
+    augment: Augment | None,
+    start_counts: bool,
 ) -> list[dict[str, Any]]:
     """Train some replicas in place under one Lightning trainer; returns the checks."""
     from medgraft.training.module import ReplicaModule  # Lightning takes seconds to import
@@ -95,6 +105,7 @@ def fit_together(
         validation=patients.validation,
         check_every=trainer.check_every,
         patience=trainer.patience,
+        start_counts=start_counts,
     )
     batches = Batches(
         x=patients.x,
@@ -119,6 +130,7 @@ def lightning_trainer(config: TrainerConfig) -> Any:
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
+    warnings.filterwarnings("ignore", message="Grad strides do not match")
     torch.set_num_threads(config.threads)
     return pytorch_lightning.Trainer(
         accelerator=config.accelerator,

@@ -34,6 +34,8 @@ class ReplicaModule(pl.LightningModule):
         validation: validation rows of each replica.
         check_every: optimiser steps between checks.
         patience: checks without improvement.
+        start_counts: the values before the first step are those of a trained model and may turn
+            out to be the best; untrained ones may not, however lucky on few validation patients.
     """
 
     automatic_optimization = False
@@ -50,12 +52,14 @@ class ReplicaModule(pl.LightningModule):
         validation: Sequence[Sequence[int]],
         check_every: int,
         patience: int,
+        start_counts: bool = False,
     ) -> None:
         super().__init__()
         self.replicas: Replicas = replicas
         self.optimizer = dict(optimizer)
         self.cohort = (x, y, *padded(validation))
         self.check_every, self.patience = check_every, patience
+        self.start_counts = start_counts
         self.steps = 0
         self.history: list[dict[str, Any]] = []
         count = replicas.count
@@ -69,9 +73,11 @@ class ReplicaModule(pl.LightningModule):
         trained = [self.replicas.parameter(name) for name in self.replicas.trained]
         return construct(self.optimizer, params=trained)
 
-    def on_fit_start(self) -> None:
-        """Bring the kept values to the device."""
+    def on_train_start(self) -> None:
+        """Bring the kept values to the device; a model one starts from is the first to beat."""
         self.best = {name: value.to(self.device) for name, value in self.best.items()}
+        if self.start_counts:
+            self.best_loss = self.validation_loss()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """A chunk of optimiser steps: ``x [k, R, b, ...]``, ``y [k, R, b]``."""
