@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from medgraft import __version__, cli, composition
+from medgraft import __version__, cli, composition, raw_data
 
 VERDICT = {
     "primary": "auroc",
@@ -133,7 +133,7 @@ def test_refused_overrides_are_forgotten(project, run):
 def sealing(project, monkeypatch):
     """Notes what would have been sealed."""
     calls = []
-    monkeypatch.setattr(cli, "dvc", lambda _, *arguments: calls.append(arguments) or 0)
+    monkeypatch.setattr(raw_data, "dvc", lambda _, *arguments: calls.append(arguments) or 0)
     return calls
 
 
@@ -215,5 +215,5 @@ def test_empty_mirror_is_named(project, sealing, run, tmp_path):
 
 
 def test_failed_sealing_is_said(project, monkeypatch, run):
-    monkeypatch.setattr(cli, "dvc", lambda *_: 1)
+    monkeypatch.setattr(raw_data, "dvc", lambda *_: 1)
     assert run("fetch") == (2, "", "medgraft: DVC could not seal data/; it has said why\n")
