@@ -72,25 +72,28 @@ def test_every_patient_is_answered(path, task, studies, tmp_path):
 
 @pytest.mark.parametrize("path", FILES)
 def test_source_is_used_as_said(path, studies, tmp_path):
-    """Another source changes the answers of a strategy that uses it, and of no other."""
-    first, other = studies["binary"]
-    (one, summary), (two, _) = (
-        carried_out(path, study, tmp_path / str(i)) for i, study in enumerate((first, other))
-    )
-    assert summary["uses_source"] is not np.array_equal(outputs(one), outputs(two))
+    """Offered another source, a strategy that says it uses it answers otherwise, and no other."""
+    said = Strategy.model_validate(found.read(path))
+    offered = said.model_copy(update={"uses_source": True})
+    answers = []
+    for i, study in enumerate(studies["binary"]):
+        finetune(path.stem, offered, study, out=tmp_path / str(i))
+        answers.append(outputs(pl.read_parquet(tmp_path / str(i) / "predictions.parquet")))
+    assert said.uses_source is not np.array_equal(*answers)
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_test_outcomes_are_unused(path, studies, tmp_path):
-    """Swapping the outcomes of each replica's test patients changes none of its answers."""
+def test_test_patients_are_unused(path, studies, tmp_path):
+    """Other outcomes and measurements of its test patients change no answer for the others."""
     study, _ = studies["binary"]
     alone = dataclasses.replace(study, design=study.design[:1])
-    y = study.target.y.copy()
+    x, y = study.target.x.copy(), study.target.y.copy()
     rows = alone.design["test"][0].to_list()
-    y[rows] = 1 - y[rows]
-    tampered = dataclasses.replace(alone, target=dataclasses.replace(study.target, y=y))
+    x[rows], y[rows] = 10 * x[rows] + 5, 1 - y[rows]
+    tampered = dataclasses.replace(alone, target=dataclasses.replace(study.target, x=x, y=y))
     one, two = (
-        carried_out(path, each, tmp_path / str(i))[0] for i, each in enumerate((alone, tampered))
+        carried_out(path, each, tmp_path / str(i))[0].filter(part="validation")
+        for i, each in enumerate((alone, tampered))
     )
     assert np.array_equal(outputs(one), outputs(two))
 
