@@ -21,6 +21,7 @@ from medgraft.training import replicas, weights
 from medgraft.training.fit import Patients, fit, leads, outputs
 from medgraft.training.pretrain import fitted, patients_of
 from medgraft.training.replicas import State
+from medgraft.training.verification import verify_preparation
 
 HISTORY = {
     "replica": pl.Int32,
@@ -50,6 +51,12 @@ class Study:
         """The target's arrays with the parts of every replica."""
         return patients_of(self.target, self.design)
 
+    def source(self) -> tuple[State, dict[str, Any]]:
+        """The source network of every replica ``[R, ...]``, and the outcome it predicts."""
+        values, description = weights.read(self.pretrained)
+        chosen = replicas.select(values, self.design["source_seed"].to_list())
+        return chosen, description["schema"]["outcome"]
+
     @property
     def asked(self) -> list[list[int]]:
         """Rows each replica answers: its validation patients, then its test patients."""
@@ -73,9 +80,17 @@ def finetune(name: str, strategy: Strategy, study: Study, *, out: Path) -> None:
 
     Raises:
         ConfigError: the strategy cannot work on this source and target.
+        LeakError: preparation was fitted on others than a replica's training patients.
     """
     run = run_baseline if strategy.baseline else run_network
     result = run(name, strategy, study)
+    verify_preparation(
+        result.state,
+        study.target,
+        study.patients.train,
+        spec=study.parts["input"],
+        source=study.source()[0] if strategy.uses_source else None,
+    )
     if leads():
         schema = study.target.schema
         weights.write(out, result.state, {"network": result.network, "schema": schema})
@@ -127,9 +142,8 @@ def start(name: str, strategy: Strategy, study: Study, spec: dict) -> tuple[Netw
     fresh |= fitted(template, patients)
     source: State = {}
     if strategy.uses_source:
-        values, description = weights.read(study.pretrained)
-        source = replicas.select(values, study.design["source_seed"].to_list())
-        if description["schema"]["outcome"] != schema["outcome"]:
+        source, outcome = study.source()
+        if outcome != schema["outcome"]:
             source = without_specific_layers(name, strategy, source)
     return template, construct(strategy.init or {}, fresh=fresh, source=source), source
 

@@ -15,6 +15,7 @@ from medgraft.training import replicas, weights
 from medgraft.training.batches import hide
 from medgraft.training.fit import Patients, fit, leads
 from medgraft.training.replicas import State
+from medgraft.training.verification import verify_preparation
 
 
 def pretrain(
@@ -27,6 +28,9 @@ def pretrain(
     out: Path,
 ) -> None:
     """Write ``weights.safetensors [S, ...]``, ``network.json`` and ``history.parquet`` to ``out``.
+
+    Raises:
+        LeakError: preparation was fitted on others than a replica's training patients.
 
     Args:
         source: the prepared source cohort.
@@ -53,6 +57,7 @@ def pretrain(
         trainer=trainer,
         augment=hide(lost, config.hide_probability) if lost else None,
     )
+    verify_preparation(trained, source, patients.train, spec=spec["input"])
     if leads():
         weights.write(out, trained, {"network": spec, "schema": source.schema})
         write_table(history, out / "history.parquet")
