@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from medgraft.construct import construct, locate
 from medgraft.errors import ConfigError
@@ -63,3 +64,23 @@ def test_missing_arguments_are_named():
 def test_missing_target_is_explained():
     found = message(construct, {"widths": [4]})
     assert found == "{'widths': [4]}: expected a _target_ that names a constructor"
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "expected"),
+    [
+        (
+            {"_target_": MLP, "widths": 64},
+            {"inputs": 3},
+            "medgraft.networks.encoders.mlp.Mlp(widths=64): 'int' object is not iterable",
+        ),
+        (
+            {"_target_": "torch.optim.SGD", "lr": -1.0},
+            {"params": [torch.nn.Parameter(torch.zeros(1))]},
+            "torch.optim.SGD(lr=-1.0): Invalid learning rate: -1.0",
+        ),
+    ],
+    ids=["type", "value"],
+)
+def test_refused_value_is_one_sentence(spec, given, expected):
+    assert message(construct, spec, **given) == expected

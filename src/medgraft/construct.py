@@ -47,14 +47,21 @@ def construct(spec: Mapping[str, Any], **given: Any) -> Any:
     """Call ``spec["_target_"]`` with the other entries of ``spec`` and with ``given``.
 
     Raises:
-        ConfigError: an argument is unknown or missing; names the ones there are.
+        ConfigError: an argument is unknown or missing (names the ones there are), or a class
+            refuses a value it was given.
     """
     if "_target_" not in spec:
         raise ConfigError(f"{dict(spec)}: expected a _target_ that names a constructor")
     call = locate(spec["_target_"])
     arguments = {key: value for key, value in spec.items() if key != "_target_"} | given
     check_arguments(call, spec["_target_"], arguments)
-    return call(**arguments)
+    if not inspect.isclass(call):
+        return call(**arguments)
+    try:
+        return call(**arguments)
+    except (TypeError, ValueError, KeyError) as error:
+        written = ", ".join(f"{k}={v!r}" for k, v in spec.items() if k != "_target_")
+        raise ConfigError(f"{spec['_target_']}({written}): {error}") from error
 
 
 def check_arguments(call: Callable[..., Any], target: str, arguments: Mapping[str, Any]) -> None:
