@@ -23,7 +23,7 @@ def compose() -> None:
 def prune(folder: Path, strategies: set[str]) -> None:
     """Remove results of strategies no longer chosen; DVC's cache keeps them."""
     for path in folder.glob("*"):
-        if path.name not in strategies:
+        if path.is_dir() and path.name not in strategies:
             shutil.rmtree(path)
 
 

@@ -17,6 +17,8 @@ from torch import Tensor
 # Permutations are drawn in blocks of about this many indices: one generator per epoch of 40
 # patients would cost more than the training step it feeds.
 BLOCK = 4096
+# Patients per replica in one forward pass that needs no gradient.
+CHUNK = 4096
 # Sets the streams of augmentation apart from those of the order: to numpy a key that ends in 0 is
 # the key without it.
 AUGMENT = 1

@@ -17,11 +17,8 @@ import torch
 from medgraft.config import FitConfig, TrainerConfig
 from medgraft.errors import ConfigError
 from medgraft.networks.model import Network
-from medgraft.training.batches import Augment, Batches, padded
+from medgraft.training.batches import CHUNK, Augment, Batches, padded
 from medgraft.training.replicas import Replicas, State
-
-# Patients per replica in one forward pass that needs no gradient.
-CHUNK = 4096
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,10 @@ import torch
 from torch import Tensor
 
 from medgraft.construct import construct
-from medgraft.training.batches import padded
+from medgraft.training.batches import CHUNK, padded
 from medgraft.training.replicas import Replicas
 
 Backward = Callable[[Tensor], None]
-
-# Patients per replica in one forward pass that needs no gradient.
-CHUNK = 4096
 
 
 class ReplicaModule(pl.LightningModule):
