@@ -26,7 +26,7 @@ SPEC = {
     "input": {"_target_": "medgraft.networks.inputs.table.TableInput"},
     "encoder": {"_target_": "medgraft.networks.encoders.mlp.Mlp", "widths": [64, 64]},
     "readout": {"_target_": "medgraft.networks.readout.LastLayer"},
-    "head": {"_target_": "medgraft.networks.heads.BinaryHead"},
+    "head": {"_target_": "medgraft.networks.heads.classification.BinaryHead"},
 }
 FEATURE = {"kind": "number", "may_be_missing": False, "origin": "shared"}
 

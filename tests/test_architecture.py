@@ -17,7 +17,11 @@ STAGES = sorted(DVC)
 NOT_A_DEPENDENCY = SRC / "errors.py"
 REBUILDS = ("deploy",)  # from the constructors that finetune has saved
 # Which groups of conf/ fill a section that has another name.
-GROUPS = {"source_task": "task", "pretrain": "optimizer", "finetune": "optimizer"}
+GROUPS = {
+    "source_task": ("task",),
+    "pretrain": ("optimizer", "pretext", "schedule"),
+    "finetune": ("optimizer", "schedule"),
+}
 
 
 def relative(path: Path) -> str:
@@ -238,12 +242,16 @@ def constructed(stage: str) -> set[str]:
     found: set[str] = set()
     for name in body(stage).get("params", []):
         section, *inside = name.removesuffix(".${key}").split(".")
-        for path in (ROOT / "conf" / GROUPS.get(section, section)).glob("*.yaml"):
+        for path in yamls(*GROUPS.get(section, (section,))):
             value = yaml.safe_load(path.read_text())
             for key in inside:
                 value = value.get(key)
             found |= targets(value)
     return found | (constructed("finetune") if stage in REBUILDS else set())
+
+
+def yamls(*groups: str) -> list[Path]:
+    return [path for group in groups for path in (ROOT / "conf" / group).glob("*.yaml")]
 
 
 def reached(stage: str) -> set[Path]:

@@ -65,14 +65,14 @@ class CohortConfig(Section):
     source: list[str] = Field(min_length=1)
     target: list[str] = Field(min_length=1)
     outcome: Outcomes
-    origin: str | None
+    origin: Target | None
     notice: str
 
 
 class TaskConfig(Section):
     """What kind of outcome is predicted."""
 
-    kind: Literal["binary", "multiclass", "regression"]
+    kind: Literal["binary", "multiclass", "regression", "multilabel", "survival"]
     primary: str
     head: Target
 
@@ -80,7 +80,7 @@ class TaskConfig(Section):
 class PreparationConfig(Section):
     """How the two panels are aligned, and how raw values become inputs."""
 
-    mode: Literal["shared", "masked"]
+    align: Target
     input: Target
 
 
@@ -95,15 +95,18 @@ class DesignConfig(Section):
 
 
 class FitConfig(Section):
-    """What to optimise, and on how many patients at a time."""
+    """What to optimise, on how many patients at a time, and how long at most."""
 
     optimizer: Target
     batch_size: PositiveInt
+    max_steps: PositiveInt | None = None
+    schedule: Target | None = None
 
 
 class PretrainConfig(FitConfig):
-    """Pretraining, with how often a patient's source-only features are hidden."""
+    """Pretraining: its task, and how often a patient's source-only features are hidden."""
 
+    pretext: Target | None = None
     hide_probability: float = Field(ge=0, le=1)
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -13,7 +14,7 @@ import yaml
 from medgraft import composition, config
 from medgraft.cohorts import seal
 from medgraft.cohorts.seal import Changes
-from medgraft.construct import locate
+from medgraft.construct import construct
 from medgraft.errors import MedgraftError, SealError
 
 
@@ -29,12 +30,13 @@ def materialise(root: Path, *, mirror: Path | None) -> None:
     """
     cohort = config.read_params(root)["cohort"]
     folder, data, sealed = root / cohort["folder"], root / "data", root / "data.dvc"
-    if cohort["origin"] and not folder.exists():
-        locate(cohort["origin"])(folder, mirror)
+    sealable = data in folder.parents
+    if cohort["origin"] and not (sealable and folder.exists()):
+        construct(cohort["origin"], folder=folder, mirror=mirror)
     if not folder.is_dir():
         raise SealError(f"{folder}: the folder is absent; cohort.folder must name your raw files")
-    if data not in folder.parents:
-        return  # an own folder elsewhere: DVC hashes it as the dependency it is
+    if not sealable:
+        return  # a folder elsewhere: DVC hashes it as the dependency it is
     if not sealed.is_file():
         add(root)
         return
@@ -60,12 +62,13 @@ def beyond_default(root: Path, mirror: Path | None) -> Changes | None:
     cohort = composition.compose(root, [])["cohort"]
     if not cohort["origin"]:
         return None
-    make, data, default = locate(cohort["origin"]), root / "data", root / cohort["folder"]
+    make = partial(construct, cohort["origin"], mirror=mirror)
+    data, default = root / "data", root / cohort["folder"]
     with tempfile.TemporaryDirectory() as alone:
-        make(Path(alone) / cohort["folder"], mirror)
+        make(folder=Path(alone) / cohort["folder"])
         if seal.changes(Path(alone) / "data", root / "data.dvc"):
             return None
-    make(default, mirror)  # an equal folder is left as it is, another one refused
+    make(folder=default)  # an equal folder is left as it is, another one refused
     others = [path for path in data.rglob("*") if path.is_file() and default not in path.parents]
     return seal.Changes(added=tuple(sorted(path.relative_to(data).as_posix() for path in others)))
 

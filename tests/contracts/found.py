@@ -12,6 +12,8 @@ FILES = sorted(CONF.glob("*/*.yaml"))
 CHOICE = {
     "metrics": "metrics=[auroc,{}]",
     "optimizer": "optimizer@finetune.optimizer={}",
+    "pretext": "pretext@pretrain.pretext={}",
+    "schedule": "schedule@finetune.schedule={}",
     "strategies": "strategies=[scratch,{}]",
 }
 # What only the user of a cohort can say.

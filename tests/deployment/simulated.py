@@ -14,6 +14,7 @@ from medgraft.deployment.champion import export
 from medgraft.preparation.arrays import read, read_design
 from medgraft.preparation.prepare import prepare
 from medgraft.preparation.splits import Plan
+from medgraft.preparation.table import Tables
 from medgraft.training.finetune import Study, finetune
 from medgraft.training.pretrain import pretrain
 
@@ -23,19 +24,24 @@ OUTCOMES = {
     "multiclass": {"task": "multiclass", "classes": {c: [c] for c in CODES["multiclass"]}},
     "regression": {"task": "regression", "unit": "days"},
 }
-HEADS = {"binary": "BinaryHead", "multiclass": "MulticlassHead", "regression": "RegressionHead"}
+HEADS = {
+    "binary": "classification.BinaryHead",
+    "multiclass": "classification.MulticlassHead",
+    "regression": "regression.RegressionHead",
+}
 NETWORK = {
     "init": {"_target_": "medgraft.transfer.init.source"},
     "trainable": {"_target_": "medgraft.transfer.trainable.everything"},
     "readout": {"_target_": "medgraft.networks.readout.LastLayer"},
     "recalibrate": {"_target_": "medgraft.transfer.recalibrate.intercept_and_slope"},
 }
+BASELINES = "medgraft.transfer.baselines"
 STRATEGIES = {
     "network": NETWORK,
-    "logistic": {"baseline": {"_target_": "medgraft.transfer.baselines.logistic_regression"}},
-    "boosting": {
-        "baseline": {"_target_": "medgraft.transfer.baselines.gradient_boosting", "trees": 15}
+    "logistic": {
+        "baseline": {"_target_": "medgraft.transfer.baselines.linear.logistic_regression"}
     },
+    "boosting": {"baseline": {"_target_": f"{BASELINES}.trees.gradient_boosting", "trees": 15}},
 }
 INPUT = {"_target_": "medgraft.networks.inputs.table.TableInput"}
 ENCODER = {"_target_": "medgraft.networks.encoders.mlp.Mlp", "widths": [8, 8]}
@@ -129,7 +135,7 @@ def run_pipeline(folder: Path, task: str, strategy: str, *, mode: str = "masked"
     work, cohort = folder / "work", write_cohort(folder / "cohort", task)
     sites = [load(cohort, site, "fate") for site in ("big", "small")]
     plan = Plan(runs=2, folds=2, validation_fraction=0.25, sizes=(), sources=2, seed=5)
-    prepare(sites[:1], sites[1:], mode=mode, plan=plan, out=work / "prepared")
+    prepare(sites[:1], sites[1:], modality=Tables(mode), plan=plan, out=work / "prepared")
     head = {"_target_": f"medgraft.networks.heads.{HEADS[task]}"}
     parts = {"input": INPUT, "encoder": ENCODER, "head": head}
     pretrain(

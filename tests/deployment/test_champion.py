@@ -57,7 +57,13 @@ def test_champion_says_what_it_is(ward):
         "strategy": "network",
         "reason": "It won.",
         "verdict": VERDICT,
-        "outcome": {"name": "fate", "task": "binary", "classes": ["well", "ill"], "unit": ""},
+        "outcome": {
+            "name": "fate",
+            "task": "binary",
+            "classes": ["well", "ill"],
+            "unit": "",
+            "horizons": [],
+        },
         "replicas": 2,
         "made": MADE,
     }

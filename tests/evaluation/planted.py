@@ -47,4 +47,5 @@ def make_study(
         )
         for name, strength in strengths.items()
     }
-    return Study(outcome, np.arange(60), "binary", ("no", "yes"), strategies)
+    rows = (outcome, np.arange(60))
+    return Study(*rows, *rows, "binary", ("no", "yes"), strategies)

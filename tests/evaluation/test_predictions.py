@@ -126,7 +126,7 @@ def test_wrong_number_of_outputs_is_named(write):
 
 def test_unknown_task_is_named(write):
     with pytest.raises(StageError, match="expected a task among binary, multiclass, regression"):
-        load_study(*write(predictions(), task="survival"))
+        load_study(*write(predictions(), task="ranking"))
 
 
 def test_no_strategy_is_named(write, tmp_path):

@@ -2,25 +2,26 @@ import numpy as np
 import torch
 from torch import nn
 
-from medgraft.networks.heads import BinaryHead, MulticlassHead, RegressionHead
+from medgraft.networks.heads.classification import BinaryHead, MulticlassHead
+from medgraft.networks.heads.regression import RegressionHead
 
 FEATURES = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
 
 
 def test_binary_loss_equals_torchs():
-    head, y = BinaryHead(5), torch.arange(12) % 2.0
+    head, y = BinaryHead(5, {"classes": ["no", "yes"]}), torch.arange(12) % 2.0
     expected = nn.BCELoss(reduction="none")(torch.sigmoid(head(FEATURES)[:, 0]), y)
     torch.testing.assert_close(head.loss(head(FEATURES), y), expected)
 
 
 def test_multiclass_loss_equals_torchs():
-    head, y = MulticlassHead(5, 3), torch.arange(12) % 3
+    head, y = MulticlassHead(5, {"classes": ["a", "b", "c"]}), torch.arange(12) % 3
     expected = nn.NLLLoss(reduction="none")(torch.log_softmax(head(FEATURES), 1), y)
     torch.testing.assert_close(head.loss(head(FEATURES), y.float()), expected)
 
 
 def regression(y, weight):
-    head = RegressionHead(5)
+    head = RegressionHead(5, {"classes": []})
     head.load_state_dict(head.fit(y) | {"linear.weight": weight, "linear.bias": torch.zeros(1)})
     return head
 

@@ -8,7 +8,7 @@ SPEC = {
     "input": {"_target_": "medgraft.networks.inputs.table.TableInput"},
     "encoder": {"_target_": "medgraft.networks.encoders.mlp.Mlp", "widths": [6, 4]},
     "readout": {"_target_": "medgraft.networks.readout.LayerMix"},
-    "head": {"_target_": "medgraft.networks.heads.RegressionHead"},
+    "head": {"_target_": "medgraft.networks.heads.regression.RegressionHead"},
 }
 NUMBER = {"kind": "number", "may_be_missing": False, "origin": "shared"}
 SCHEMA = {"features": [NUMBER] * 3, "outcome": {"task": "regression", "classes": []}}

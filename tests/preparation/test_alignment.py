@@ -3,7 +3,7 @@ import pytest
 
 from medgraft.cohorts.schema import Column, Outcome
 from medgraft.errors import CohortError, ConfigError
-from medgraft.preparation.alignment import align
+from medgraft.preparation.table import Tables, align
 
 from .simulated import STAGE, cohort, spoil
 
@@ -30,7 +30,7 @@ def test_shared_keeps_common_features():
         "shared",
     )
     assert names(aligned) == ["weight", "pulse"]
-    assert aligned.source_only == ("height",)
+    assert aligned.told["source_only"] == ["height"]
     assert np.isfinite(aligned.source.x).all()
     assert not aligned.columns[1].may_be_missing
 
@@ -58,8 +58,8 @@ def test_masked_keeps_every_feature():
 def test_partly_measured_is_named():
     sites = [measured("a", HEIGHT, PULSE), measured("b", PULSE)]
     target = [measured("c", HEIGHT, PULSE)]
-    assert align(sites, target, "shared").partly_measured == ("height",)
-    assert align(sites, target, "masked").shared == ("height", "pulse")
+    assert align(sites, target, "shared").told["partly_measured"] == ["height"]
+    assert align(sites, target, "masked").told["shared"] == ["height", "pulse"]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_nothing_in_common_is_refused():
 
 def test_unknown_mode_is_refused():
     with pytest.raises(ConfigError, match="'shard': expected one of shared, masked"):
-        align([cohort("a")], [cohort("b")], "shard")
+        Tables("shard")
 
 
 def test_subgroup_absent_in_one_site():

@@ -108,7 +108,7 @@ def test_disagreeing_shapes_are_told(prepared, tmp_path):
 def test_double_precision_is_refused(prepared, tmp_path):
     write(tmp_path, prepared)
     np.save(tmp_path / "x.npy", np.zeros((50, 3)))
-    with pytest.raises(StageError, match=r"x\.npy: expected float32, got float64"):
+    with pytest.raises(StageError, match=r"x\.npy: expected float32 or uint8, got float64"):
         read(tmp_path)
 
 

@@ -5,17 +5,23 @@ import pytest
 
 from medgraft.cohorts.schema import Accounting, Column
 from medgraft.errors import CohortError, LeakError
-from medgraft.preparation.alignment import align
 from medgraft.preparation.audit import audit
 from medgraft.preparation.findings import refuse_leaks
+from medgraft.preparation.table import Tables
 
 from .simulated import DISEASE, STAGE, STAY, cohort, spoil, with_column
 
 EXTRA = Column("extra", "number")
 
 
+def audited(source, target, mode):
+    tables = Tables(mode)
+    aligned = tables.align([source], [target])
+    return audit([source, target], aligned, [*tables.findings(aligned)], tables.drift(aligned))
+
+
 def findings(source, target, mode="shared"):
-    return audit([source, target], align([source], [target], mode)).findings
+    return audited(source, target, mode).findings
 
 
 def about(extra, outcome=DISEASE, column=EXTRA):
@@ -136,9 +142,7 @@ def test_all_leaks_in_one_message():
 
 def test_json_has_the_documented_keys():
     source, target = cohort("a"), cohort("b")
-    content = json.loads(
-        json.dumps(audit([source, target], align([source], [target], "shared")).as_json())
-    )
+    content = json.loads(json.dumps(audited(source, target, "shared").as_json()))
     assert set(content) == {"accounting", "findings", "drift", "alignment"}
     assert set(content["findings"][0]) == {"check", "severity", "where", "count", "message"}
     assert {"feature", "standardised_difference", "ks", "p"} <= set(content["drift"][0])

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from medgraft.cohorts.schema import Column
-from medgraft.preparation.alignment import align
 from medgraft.preparation.copies import identical_rows, patient_codes, repeated_patients
+from medgraft.preparation.table import align
 
 from .simulated import cohort, spoil, with_cells
 

@@ -3,8 +3,8 @@ import pytest
 from scipy.stats import ks_2samp, ttest_ind
 from statsmodels.stats.contingency_tables import Table
 
-from medgraft.preparation.alignment import align
 from medgraft.preparation.drift import drift
+from medgraft.preparation.table import align
 
 from .simulated import cohort, spoil
 

@@ -5,21 +5,22 @@ import polars as pl
 import pytest
 
 from medgraft.cohorts.schema import Column
-from medgraft.errors import CohortError, LeakError
+from medgraft.errors import LeakError
 from medgraft.preparation.arrays import read, read_design
 from medgraft.preparation.prepare import prepare
 from medgraft.preparation.splits import SCHEMA, SOURCE_SCHEMA, Plan
+from medgraft.preparation.table import Tables
 
 from .simulated import STAGE, STAY, cohort, spoil, with_cells, with_column
 
 PLAN = Plan(runs=2, folds=3, validation_fraction=0.2, sizes=(10,), sources=2, seed=7)
 
 
-def run(out, source=None, target=None, mode="shared", given=None):
+def run(out, source=None, target=None, mode="shared"):
     sources = [cohort("registry", rows=200), cohort("laboratory", rows=100, numbers=7)]
     targets = [target or cohort("clinic", visits=2)]
     return prepare(
-        [source] if source else sources, targets, mode=mode, plan=PLAN, out=out, given=given
+        [source] if source else sources, targets, modality=Tables(mode), plan=PLAN, out=out
     )
 
 
@@ -45,6 +46,7 @@ def test_folder_is_as_documented(tmp_path):
         "task": "binary",
         "classes": ["no", "yes"],
         "unit": "",
+        "horizons": [],
     }
     assert source.schema["sites"] == ["registry", "laboratory"]
     assert dict(target.patients.schema) == {
@@ -143,14 +145,9 @@ def test_other_tasks_are_prepared(tmp_path, outcome):
     assert prepared.schema["outcome"]["unit"] == outcome.unit
 
 
-def test_given_split_needs_every_row(tmp_path):
-    with pytest.raises(CohortError, match="clinic has 80 rows, the given split 3"):
-        run(tmp_path / "prepared", given=np.array(["train", "validation", "test"]))
-
-
 def test_given_split_is_prepared(tmp_path):
     parts = np.repeat(["train", "train", "validation", "test"] * 10, 2)
-    run(tmp_path / "prepared", given=parts)
+    run(tmp_path / "prepared", target=spoil(cohort("clinic", visits=2), split=parts))
     design = read_design(tmp_path / "prepared" / "design.parquet")
     assert (
         design.filter(pl.col("use") == "compare")["test"].to_list()

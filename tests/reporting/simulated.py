@@ -108,7 +108,8 @@ def simulate(
         )
         for name, (sight, *about) in strategies.items()
     }
-    study = Study(outcome, np.arange(patients), task, CLASSES[task], results)
+    rows = (outcome, np.arange(patients))
+    study = Study(*rows, *rows, task, CLASSES[task], results)
     _write_prepared(folder / "prepared", study, site=site)
     _write_histories(folder / "finetuned", study, generator)
     evaluation = evaluate(

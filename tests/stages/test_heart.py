@@ -17,13 +17,14 @@ from torch import nn
 
 from medgraft.cohorts.load import load
 from medgraft.cohorts.parsing import NAME
-from medgraft.networks.heads import BinaryHead
+from medgraft.networks.heads.classification import BinaryHead
 from medgraft.networks.inputs.table import TableInput
 from medgraft.networks.model import Network
 from medgraft.networks.readout import LastLayer
 from medgraft.training import replicas
-from medgraft.training.fit import Patients, fit, outputs
-from medgraft.transfer.baselines import logistic_regression
+from medgraft.training.fit import fit, outputs
+from medgraft.training.patients import Patients
+from medgraft.transfer.baselines.linear import logistic_regression
 from training.simulated import fit_config, trainer
 
 HOSPITALS = ("cleveland", "hungary", "switzerland", "long_beach")
@@ -107,7 +108,12 @@ class AllLayers(nn.Module):
 
 def linear(seed: int) -> Network:
     torch.manual_seed(seed)
-    return Network(nn.Identity(), AllLayers(), LastLayer([WIDTH]), BinaryHead(WIDTH))
+    return Network(
+        nn.Identity(),
+        AllLayers(),
+        LastLayer([WIDTH]),
+        BinaryHead(WIDTH, {"classes": ["no", "yes"]}),
+    )
 
 
 def correct(home: Hospital, hospitals: list[Hospital]) -> np.ndarray:

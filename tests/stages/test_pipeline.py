@@ -152,7 +152,7 @@ EDITS = {
     "bootstrap draws": (["evaluation.draws=300"], [], JUDGED),
     "hardware": (["trainer.threads=2"], [], []),
     "evaluation source": ([], ["evaluation/verdict.py"], ["evaluate"]),
-    "baseline source": ([], ["transfer/baselines.py"], [*ALL, "deploy"]),
+    "baseline source": ([], ["transfer/baselines/linear.py"], [*ALL, "deploy"]),
     "pretraining source": ([], ["training/pretrain.py"], ["pretrain", *ALL, "deploy"]),
     "new strategy": (
         ["strategies=[scratch,fine_tune,logistic_regression,linear_probe]"],

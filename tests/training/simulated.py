@@ -10,7 +10,7 @@ from medgraft.config import FitConfig, TrainerConfig
 from medgraft.networks.model import build
 from medgraft.preparation.arrays import Prepared
 from medgraft.training import replicas
-from medgraft.training.fit import Patients
+from medgraft.training.patients import Patients
 from medgraft.training.pretrain import fitted
 
 TABLE = {"_target_": "medgraft.networks.inputs.table.TableInput"}
@@ -22,9 +22,9 @@ RESNET = {
 }
 LAST = {"_target_": "medgraft.networks.readout.LastLayer"}
 HEADS = {
-    "binary": {"_target_": "medgraft.networks.heads.BinaryHead"},
-    "multiclass": {"_target_": "medgraft.networks.heads.MulticlassHead"},
-    "regression": {"_target_": "medgraft.networks.heads.RegressionHead"},
+    "binary": {"_target_": "medgraft.networks.heads.classification.BinaryHead"},
+    "multiclass": {"_target_": "medgraft.networks.heads.classification.MulticlassHead"},
+    "regression": {"_target_": "medgraft.networks.heads.regression.RegressionHead"},
 }
 CLASSES = {"binary": ["no", "yes"], "multiclass": ["one", "two", "three"], "regression": []}
 SGD = {"_target_": "torch.optim.SGD", "lr": 0.05, "momentum": 0.9}
@@ -44,7 +44,7 @@ def schema(task: str = "binary", numbers: int = 5, *, lost: int = 0) -> dict[str
         {"name": f"m{i}", "kind": "number", "may_be_missing": False, "origin": origin}
         for i, origin in enumerate(origins)
     ]
-    outcome = {"name": "disease", "task": task, "classes": CLASSES[task]}
+    outcome = {"name": "disease", "task": task, "classes": CLASSES[task], "horizons": []}
     return {"modality": "table", "features": features, "outcome": outcome, "sites": ["here"]}
 
 

@@ -88,7 +88,7 @@ def test_patients_keep_their_outcome():
 
 def test_hiding_takes_columns_together():
     x = np.ones((5000, 2, 4), np.float32)
-    hidden = np.isnan(hide([0, 3], 0.3)(x, np.random.default_rng(0)))
+    hidden = np.isnan(hide([0, 3], 0.3)(x, x, np.random.default_rng(0))[0])
     assert (hidden[..., 0] == hidden[..., 3]).all()
     assert not hidden[..., 1:3].any()
     assert not np.isnan(x).any()
@@ -100,7 +100,7 @@ def test_hiding_takes_columns_together():
 def test_hiding_is_not_ordering():
     """What hides a patient says nothing of when it is seen: the two streams are apart."""
     drawn = []
-    batches(augment=lambda x, rng: drawn.append(rng.random(4)) or x).take(0, 1)
+    batches(augment=lambda x, y, rng: drawn.append(rng.random(4)) or (x, y)).take(0, 1)
     for seed, found in zip([3, 4], drawn, strict=True):
         assert not np.isin(found, np.random.default_rng([seed, 0]).random(4)).any()
 

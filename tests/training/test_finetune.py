@@ -43,12 +43,12 @@ STRATEGIES = {
     "logistic": Strategy(
         description="logistic",
         uses_source=False,
-        baseline={"_target_": f"{TRANSFER}baselines.logistic_regression"},
+        baseline={"_target_": f"{TRANSFER}baselines.linear.logistic_regression"},
     ),
     "trees": Strategy(
         description="trees",
         uses_source=False,
-        baseline={"_target_": f"{TRANSFER}baselines.gradient_boosting", "trees": 5},
+        baseline={"_target_": f"{TRANSFER}baselines.trees.gradient_boosting", "trees": 5},
     ),
 }
 PLAN = sim.design((12, 40, 25), 120)

@@ -11,7 +11,8 @@ from medgraft.errors import ConfigError
 from medgraft.training import fit as training
 from medgraft.training import module
 from medgraft.training.batches import Batches
-from medgraft.training.fit import Patients, fit, leads, outputs
+from medgraft.training.fit import fit, leads, outputs
+from medgraft.training.patients import Patients
 
 from . import simulated as sim
 
@@ -164,9 +165,7 @@ def checked(losses, *, patience):
     made = module.ReplicaModule(
         module.Replicas(template, state, ["head.linear.bias"]),
         optimizer=sim.SGD,
-        x=patients.x,
-        y=patients.y,
-        validation=patients.validation,
+        patients=patients,
         check_every=1,
         patience=patience,
     )
@@ -252,8 +251,8 @@ def test_large_cohorts_pass_in_chunks(monkeypatch):
     template, state, patients = study()
     rows = [list(range(r, 50 + 9 * r)) for r in range(3)]
     whole, answers = train(template, state, patients), outputs(template, state, patients.x, rows)
-    monkeypatch.setattr(module, "CHUNK", 7)
-    monkeypatch.setattr(training, "CHUNK", 7)
+    monkeypatch.setattr(module, "chunk", lambda _: 7)
+    monkeypatch.setattr(training, "chunk", lambda _: 7)
     parts, again = train(template, state, patients), outputs(template, state, patients.x, rows)
     same(parts[0], whole[0], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(parts[1]["validation_loss"], whole[1]["validation_loss"], rtol=1e-6)

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from medgraft.training.fit import Patients, fit
+from medgraft.training.fit import fit
+from medgraft.training.patients import Patients
 from medgraft.training.replicas import Replicas, build, select
 
 from . import simulated as sim

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from scipy.special import logit, softmax
 
-from medgraft.transfer.baselines import EDGE, NODE_FIELDS, gradient_boosting, logistic_regression
+from medgraft.transfer.baselines.linear import logistic_regression
+from medgraft.transfer.baselines.recipe import EDGE
+from medgraft.transfer.baselines.trees import NODE_FIELDS, gradient_boosting
 
 CLASSES = {"binary": 2, "multiclass": 3, "regression": 0}
 TASKS = pytest.mark.parametrize("task", list(CLASSES))

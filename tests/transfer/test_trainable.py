@@ -12,7 +12,7 @@ def names(encoder):
         "input": {"_target_": "medgraft.networks.inputs.table.TableInput"},
         "encoder": {"_target_": f"medgraft.networks.encoders.{encoder.pop('is')}", **encoder},
         "readout": {"_target_": "medgraft.networks.readout.LayerMix"},
-        "head": {"_target_": "medgraft.networks.heads.BinaryHead"},
+        "head": {"_target_": "medgraft.networks.heads.classification.BinaryHead"},
     }
     return [name for name, _ in build(spec, SCHEMA, seed=0).named_parameters()]
 

@@ -1,13 +1,15 @@
 """One column of text cells -> numbers, by its rule; whole columns at a time."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.cohorts.description import Code, Rule
+from medgraft.cohorts.codes import Code, Rule
 from medgraft.cohorts.table import SHOWN, Problem
 
 LONGEST = 40  # characters of a cell worth showing
@@ -16,16 +18,48 @@ MOST_CODES = 10
 
 @dataclass(frozen=True)
 class Reading:
-    """A column read by its rule: `values` float64 [n], NaN where missing or wrong.
+    """A column read: `values` [n, ...]; numbers are float64 [n], NaN where missing or wrong.
 
     `wrong` and `missing` are bool [n]; `disguised` counts, per raw value, what was turned into
-    missing although it looks like a measurement.
+    missing although it looks like a measurement. `why` says of a wrong row what a rule cannot, and
+    `details` what the column turned out to hold (see `schema.Column`).
     """
 
-    values: NDArray[np.float64]
+    values: NDArray[Any]
     missing: NDArray[np.bool_]
     wrong: NDArray[np.bool_]
-    disguised: dict[str, int]
+    disguised: dict[str, int] = field(default_factory=dict)
+    why: dict[int, str] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Readable(Protocol):
+    """What turns the text cells of one column into values, and says what is wrong with one."""
+
+    def read(self, cells: pl.Series, *, missing: tuple[Code, ...], folder: Path) -> Reading:
+        """Read cells [n]; `missing` are codes for missing, `folder` is where files are named from.
+
+        What does not fit is marked as wrong, never raised.
+        """
+
+    def breach(self, name: str, cells: pl.Series, reading: Reading, row: int) -> str:
+        """What is wrong with one cell: `column age: got "x", expected a number in years`."""
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """A column of numbers or codes."""
+
+    rule: Rule
+
+    def read(self, cells: pl.Series, *, missing: tuple[Code, ...], folder: Path) -> Reading:
+        """Numbers [n] by the rule; `missing` joins the rule's own codes."""
+        del folder
+        return read_column(cells, replace(self.rule, missing=(*missing, *self.rule.missing)))
+
+    def breach(self, name: str, cells: pl.Series, reading: Reading, row: int) -> str:
+        """What came, and what the rule expects."""
+        return breach(name, cells, reading, self.rule, row)
 
 
 def read_column(cells: pl.Series, rule: Rule) -> Reading:
@@ -46,11 +80,11 @@ def read_column(cells: pl.Series, rule: Rule) -> Reading:
 
 
 def problems(
-    name: str, cells: pl.Series, reading: Reading, rule: Rule, lines: NDArray[np.int64]
+    name: str, column: Readable, cells: pl.Series, reading: Reading, lines: NDArray[np.int64]
 ) -> Iterator[Problem]:
     """The first of the column's wrong cells as sentences, at most `SHOWN`."""
     for row in np.flatnonzero(reading.wrong)[:SHOWN].tolist():
-        yield Problem(int(lines[row]), breach(name, cells, reading, rule, row))
+        yield Problem(int(lines[row]), column.breach(name, cells, reading, row))
 
 
 def breach(name: str, cells: pl.Series, reading: Reading, rule: Rule, row: int) -> str:

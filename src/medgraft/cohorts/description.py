@@ -1,208 +1,26 @@
 """`cohort.yaml`: what a user writes once about a folder of raw files."""
 
-import datetime
-from abc import abstractmethod
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from medgraft.cohorts.schema import Column, Outcome
-
-
-def _unread(value: object) -> None:
-    """YAML turns an unquoted `no` into False and 2020-01-01 into a date: the file says neither."""
-    if value is None or isinstance(value, bool | datetime.date):
-        raise ValueError(f"YAML reads this as {value!r}: put it in quotes")
+from medgraft.cohorts.cells import Ruled
+from medgraft.cohorts.codes import Code, Rule, Strict
+from medgraft.cohorts.kinds.kind import Measured
+from medgraft.cohorts.kinds.table import Category, Number
+from medgraft.cohorts.outcomes.multilabel import Multilabel
+from medgraft.cohorts.outcomes.outcome import DescribedOutcome, classes_differ, coded
+from medgraft.cohorts.outcomes.single import Binary, Multiclass, Regression
+from medgraft.cohorts.outcomes.survival import Survival
+from medgraft.cohorts.schema import PARTS, Part
 
 
-def _code(value: object) -> int | float | str:
-    _unread(value)
-    if not isinstance(value, int | float | str):
-        raise ValueError("expected a code: a number, or a text exactly as in the file")
-    return value
-
-
-def _label(value: object) -> str:
-    return str(_code(value))
-
-
-def _ordered(value: tuple[float, float]) -> tuple[float, float]:
-    if not value[0] < value[1]:
-        raise ValueError(f"expected [lowest, highest], got [{value[0]:g}, {value[1]:g}]")
-    return value
-
-
-# A number matches every spelling of it (1, 1.0, 01); a text matches exactly.
-Code = Annotated[int | float | str, PlainValidator(_code)]
-Label = Annotated[str, PlainValidator(_label)]
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How the cells of one column become numbers; `codes` None: they are numbers already."""
-
-    codes: Mapping[int | float | str, float] | None = None
-    unit: str = ""
-    range: tuple[float, float] | None = None
-    missing: tuple[int | float | str, ...] = ()
-    disguised: tuple[int | float | str, ...] = ()
-    never_missing: bool = False
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Measured(_Strict):
-    description: str = ""
-    missing: Literal["allowed", "never"] = "allowed"
-    missing_codes: tuple[Code, ...] = ()
-    disguised_missing: tuple[Code, ...] = ()
-
-
-class Number(_Measured):
-    """A measurement in `unit`, plausible within the closed `range`."""
-
-    kind: Literal["number"]
-    unit: str = ""
-    range: Range | None = None
-
-    def rule(self, missing: tuple[Code, ...]) -> Rule:
-        """How its cells are read, given the codes that mean missing in every column."""
-        return Rule(
-            unit=self.unit,
-            range=self.range,
-            missing=missing + self.missing_codes,
-            disguised=self.disguised_missing,
-            never_missing=self.missing == "never",
-        )
-
-    def column(self, name: str) -> Column:
-        """The column as the validated cohort states it."""
-        return Column(name, "number", self.unit, self.range, (), self.missing == "allowed")
-
-
-class Category(_Measured):
-    """A measurement with named values; several raw codes may share a label."""
-
-    kind: Literal["category"]
-    categories: dict[Code, Label] = Field(min_length=1)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels, each once, in the order written."""
-        return tuple(dict.fromkeys(self.categories.values()))
-
-    def rule(self, missing: tuple[Code, ...]) -> Rule:
-        """How its cells are read, given the codes that mean missing in every column."""
-        index = {label: float(i) for i, label in enumerate(self.labels)}
-        return Rule(
-            codes={code: index[label] for code, label in self.categories.items()},
-            missing=missing + self.missing_codes,
-            disguised=self.disguised_missing,
-            never_missing=self.missing == "never",
-        )
-
-    def column(self, name: str) -> Column:
-        """The column as the validated cohort states it."""
-        return Column(name, "category", "", None, self.labels, self.missing == "allowed")
-
-
-class Unused(_Strict):
+class Unused(Strict):
     """A column that is in the file and not a measurement; its values are never shown."""
 
     kind: Literal["identifier", "ignore"]
     description: str = ""
-
-
-class _OutcomeDescription(_Strict):
-    column: str
-    description: str = ""
-    missing_codes: tuple[Code, ...] = ()
-
-
-class _Classes(_OutcomeDescription):
-    @abstractmethod
-    def groups(self) -> dict[str, tuple[Code, ...]]: ...
-
-    @model_validator(mode="after")
-    def _classes_differ(self) -> Self:
-        counts = Counter(code for codes in self.groups().values() for code in codes)
-        if repeated := [code for code, count in counts.items() if count > 1]:
-            raise ValueError(f"{repeated[0]!r} belongs to more than one class")
-        if len(self.groups()) < 2:
-            raise ValueError(
-                "the two classes have the same label; write labels: [negative, positive]"
-            )
-        return self
-
-    def rule(self, missing: tuple[Code, ...]) -> Rule:
-        """How its cells are read, given the codes that mean missing in every column."""
-        groups = enumerate(self.groups().values())
-        codes = {code: float(index) for index, values in groups for code in values}
-        return Rule(codes=codes, missing=missing + self.missing_codes)
-
-
-class Binary(_Classes):
-    """Two classes, each a group of raw codes; labels are the codes unless written."""
-
-    task: Literal["binary"]
-    negative: tuple[Code, ...] = Field(min_length=1)
-    positive: tuple[Code, ...] = Field(min_length=1)
-    labels: tuple[Label, Label] | None = None
-
-    def groups(self) -> dict[str, tuple[Code, ...]]:
-        """Class label -> raw codes, the negative class first."""
-        both = (self.negative, self.positive)
-        names = self.labels or tuple(" or ".join(map(str, codes)) for codes in both)
-        return dict(zip(names, both, strict=True))
-
-    def outcome(self, name: str) -> Outcome:
-        """The outcome as the validated cohort states it."""
-        return Outcome(name, "binary", tuple(self.groups()))
-
-
-class Multiclass(_Classes):
-    """Three or more classes, each a group of raw codes."""
-
-    task: Literal["multiclass"]
-    classes: dict[Label, tuple[Code, ...]] = Field(min_length=3)
-
-    def groups(self) -> dict[str, tuple[Code, ...]]:
-        """Class label -> raw codes, in the order written."""
-        return dict(self.classes)
-
-    def outcome(self, name: str) -> Outcome:
-        """The outcome as the validated cohort states it."""
-        return Outcome(name, "multiclass", tuple(self.classes))
-
-
-class Regression(_OutcomeDescription):
-    """A number to predict, in `unit`."""
-
-    task: Literal["regression"]
-    unit: str = ""
-    range: Range | None = None
-
-    def rule(self, missing: tuple[Code, ...]) -> Rule:
-        """How its cells are read, given the codes that mean missing in every column."""
-        return Rule(unit=self.unit, range=self.range, missing=missing + self.missing_codes)
-
-    def outcome(self, name: str) -> Outcome:
-        """The outcome as the validated cohort states it."""
-        return Outcome(name, "regression", (), self.unit)
 
 
 class Format(BaseModel):
@@ -217,7 +35,7 @@ class Format(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Site(_Strict):
+class Site(Strict):
     """One file, one cohort. `without` names the columns or outcomes it lacks."""
 
     file: str
@@ -235,17 +53,51 @@ class Site(_Strict):
 
 
 AnyColumn = Annotated[Number | Category | Unused, Field(discriminator="kind")]
-AnyOutcome = Annotated[Binary | Multiclass | Regression, Field(discriminator="task")]
-Measured = Number | Category
+AnyOutcome = Annotated[
+    Binary | Multiclass | Regression | Multilabel | Survival, Field(discriminator="task")
+]
 
 
-class CohortDescription(_Strict):
+class Split(Strict):
+    """A column that says who trains, who decides when to stop, and who tests."""
+
+    column: str
+    train: tuple[Code, ...] = Field(min_length=1)
+    validation: tuple[Code, ...] = Field(min_length=1)
+    test: tuple[Code, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        classes_differ(self.groups(), 3)
+        return self
+
+    def groups(self) -> dict[Part, tuple[Code, ...]]:
+        """Part -> raw codes."""
+        return {part: getattr(self, part) for part in PARTS}
+
+    def readable(self) -> Ruled:
+        """Its column, whose codes become the index of the part."""
+        return Ruled(Rule(codes=coded(self.groups()), never_missing=True))
+
+
+def alternatives(union: Any) -> dict[str, type[BaseModel]]:
+    """What tells the members of AnyColumn or AnyOutcome apart -> the member."""
+    members, told = get_args(union)
+    return {
+        tag: member
+        for member in get_args(members)
+        for tag in get_args(member.model_fields[told.discriminator].annotation)
+    }
+
+
+class CohortDescription(Strict):
     """`cohort.yaml` as written; `catalogue/heart.yaml` is a full example.
 
     `patient: row` means that every row is a patient of its own, as it is at a site `without` the
     patient column. `missing` are the codes that mean "not recorded" in any column;
     `disguised_missing` of a column are values that look measured and are not: counted, reported,
-    and turned into missing. `without` lists columns and outcomes a site did not record.
+    and turned into missing. `split` names who tests, where others have decided. `without` lists
+    columns and outcomes a site did not record.
     """
 
     name: str
@@ -253,6 +105,7 @@ class CohortDescription(_Strict):
     patient: str = "row"
     subgroups: tuple[str, ...] = ()
     missing: tuple[Code, ...] = ("",)
+    split: Split | None = None
     outcomes: dict[str, AnyOutcome] = Field(min_length=1)
     columns: dict[str, AnyColumn] = Field(min_length=1)
     format: Format = Format()
@@ -263,14 +116,19 @@ class CohortDescription(_Strict):
         lacking = self.patient == "row" or self.patient in self.sites[site].without
         return None if lacking else self.patient
 
-    def outcomes_at(self, site: str) -> dict[str, Binary | Multiclass | Regression]:
+    def outcomes_at(self, site: str) -> dict[str, DescribedOutcome]:
         """The outcomes this site recorded."""
-        lacking = self.sites[site].without
+        lacking = set(self.sites[site].without)
         return {
             name: outcome
             for name, outcome in self.outcomes.items()
-            if name not in lacking and outcome.column not in lacking
+            if not lacking & {name, *outcome.columns()}
         }
+
+    def split_at(self, site: str) -> Split | None:
+        """Who tests at this site, where its file says so."""
+        lacking = self.split is None or self.split.column in self.sites[site].without
+        return None if lacking else self.split
 
     def measured_at(self, site: str) -> dict[str, Measured]:
         """The measurements this site has, in the order declared."""
@@ -283,9 +141,10 @@ class CohortDescription(_Strict):
 
     def named(self) -> tuple[str, ...]:
         """Every column the description speaks of."""
-        outcomes = (outcome.column for outcome in self.outcomes.values())
+        outcomes = (name for outcome in self.outcomes.values() for name in outcome.columns())
         patient = () if self.patient == "row" else (self.patient,)
-        return tuple(dict.fromkeys([*patient, *self.columns, *outcomes]))
+        split = (self.split.column,) if self.split else ()
+        return tuple(dict.fromkeys([*patient, *self.columns, *outcomes, *split]))
 
     def expected_at(self, site: str) -> tuple[str, ...]:
         """Every column this site's file has to hold."""

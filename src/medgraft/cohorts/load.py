@@ -4,21 +4,24 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medgraft.cohorts import cells
-from medgraft.cohorts.description import Category, CohortDescription, Format, Rule
+from medgraft.cohorts.cells import Readable, Reading
+from medgraft.cohorts.description import CohortDescription, Format
+from medgraft.cohorts.kinds.table import Category
 from medgraft.cohorts.parsing import NAME, describe
-from medgraft.cohorts.schema import Accounting, Cohort
+from medgraft.cohorts.schema import PARTS, Accounting, Cohort
 from medgraft.cohorts.table import Problem, RawTable, did_you_mean, refuse
 from medgraft.errors import CohortError
 
 __all__ = ["describe", "load"]
 
-Rules = Mapping[str, Rule]
-Readings = Mapping[str, cells.Reading]
+Columns = Mapping[str, Readable]
+Readings = Mapping[str, Reading]
 Objects = NDArray[np.object_]
 Bools = NDArray[np.bool_]
 
@@ -45,9 +48,12 @@ def load(folder: Path, site: str, outcome: str) -> Cohort:
         raise CohortError(f'{folder / NAME}: site "{site}" did not record outcome "{outcome}"')
     path = folder / description.sites[site].file
     table = _read(folder, description, site)
-    rules = _rules(description, site, outcome)
-    readings = {name: cells.read_column(table.cells[name], rule) for name, rule in rules.items()}
-    _refuse(path, description, site, table, rules, readings)
+    columns = _columns(description, site, outcome)
+    readings = {
+        name: column.read(table.cells[name], missing=description.missing, folder=folder)
+        for name, column in columns.items()
+    }
+    _refuse(path, description, site, table, columns, readings)
     return _cohort(path, description, site, outcome, table, readings)
 
 
@@ -87,11 +93,12 @@ def _reader(where: str, form: Format) -> Callable[..., RawTable]:
     return reader
 
 
-def _rules(description: CohortDescription, site: str, outcome: str) -> dict[str, Rule]:
-    measured = description.measured_at(site)
-    rules = {name: column.rule(description.missing) for name, column in measured.items()}
-    happened = description.outcomes[outcome]
-    return rules | {happened.column: happened.rule(description.missing)}
+def _columns(description: CohortDescription, site: str, outcome: str) -> dict[str, Readable]:
+    """Every column that is read, by name: the measurements, the outcome's, who tests."""
+    columns: dict[str, Readable] = {**description.measured_at(site)}
+    columns |= description.outcomes[outcome].columns()
+    split = description.split_at(site)
+    return columns | ({split.column: split.readable()} if split else {})
 
 
 def _refuse(
@@ -99,13 +106,13 @@ def _refuse(
     description: CohortDescription,
     site: str,
     table: RawTable,
-    rules: Rules,
+    columns: Columns,
     readings: Readings,
 ) -> None:
     """Raise for everything that is wrong anywhere in the file."""
     found = list(table.problems)
     for name, reading in readings.items():
-        found += cells.problems(name, table.cells[name], reading, rules[name], table.lines)
+        found += cells.problems(name, columns[name], table.cells[name], reading, table.lines)
     wrong = sum(int(reading.wrong.sum()) for reading in readings.values())
     nameless = _nameless(table, description, site)
     refuse(path, found + nameless, len(table.problems) + wrong + len(nameless))
@@ -130,22 +137,33 @@ def _cohort(
 ) -> Cohort:
     """The rows whose outcome is known, as arrays."""
     happened, measured = description.outcomes[outcome], description.measured_at(site)
-    y = readings[happened.column].values
-    used = ~np.isnan(y)
+    y = happened.y({name: readings[name].values for name in happened.columns()})
+    used = happened.known(y)
     if not used.any():
         raise CohortError(f'{path}: no row records outcome "{outcome}"')
     patient = _patients(table, description.patient_column(site), site)[used]
+    split = description.split_at(site)
     return Cohort(
         name=site,
-        columns=tuple(column.column(name) for name, column in measured.items()),
-        values=np.column_stack([readings[name].values[used] for name in measured]),
+        columns=tuple(column.column(name, readings[name]) for name, column in measured.items()),
+        values=_values([readings[name].values[used] for name in measured]),
         outcome=happened.outcome(outcome),
         y=y[used],
         patient=patient,
         subgroups=_subgroups(description, readings, used),
         accounting=_account(path, site, outcome, used, len(set(patient)), _notes(readings)),
         source_rows=table.lines[used],
+        split=_parts(readings[split.column].values[used]) if split else None,
     )
+
+
+def _values(measured: list[NDArray[Any]]) -> NDArray[Any]:
+    """Numbers side by side, or the one block as it is."""
+    return measured[0] if measured[0].ndim > 1 else np.column_stack(measured)
+
+
+def _parts(index: NDArray[np.float64]) -> Objects:
+    return np.array(PARTS, dtype=object)[index.astype(int)]
 
 
 def _account(

@@ -7,16 +7,16 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from medgraft.cohorts.codes import Rule
 from medgraft.cohorts.description import (
-    Binary,
-    Category,
+    AnyColumn,
+    AnyOutcome,
     CohortDescription,
-    Multiclass,
-    Number,
-    Regression,
     Site,
-    Unused,
+    alternatives,
 )
+from medgraft.cohorts.kinds.kind import Measured
+from medgraft.cohorts.kinds.table import Category, Cell
 from medgraft.cohorts.table import did_you_mean, header_problems
 from medgraft.errors import CohortError
 
@@ -73,10 +73,7 @@ def _listing(path: Path, problems: Iterable[str]) -> str:
     return "\n".join(f"{path}: {problem}" for problem in problems)
 
 
-_KINDS: dict[str, dict[str, type[BaseModel]]] = {
-    "columns": {"number": Number, "category": Category, "identifier": Unused, "ignore": Unused},
-    "outcomes": {"binary": Binary, "multiclass": Multiclass, "regression": Regression},
-}
+_KINDS = {"columns": alternatives(AnyColumn), "outcomes": alternatives(AnyOutcome)}
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
@@ -118,20 +115,15 @@ def _place(location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]
 def _contradictions(description: CohortDescription) -> Iterator[str]:
     """Names that point nowhere or at the wrong thing; codes that mean two things."""
     yield from _ambiguous_codes(description)
+    yield from _declared_twice(description)
     columns, named = description.columns, description.named()
     for name in description.subgroups:
         if name not in columns:
             yield f'subgroups: no column is called "{name}"{did_you_mean(name, columns)}'
         elif not isinstance(columns[name], Category):
             yield f'subgroups: "{name}" has kind {columns[name].kind}, expected category'
-    for name, outcome in description.outcomes.items():
-        if outcome.column in columns:
-            yield f'outcomes.{name}: column "{outcome.column}" is also declared under columns'
-    if description.patient in columns:
-        yield f'patient: column "{description.patient}" is also declared under columns'
     for site, entry in description.sites.items():
-        if not description.measured_at(site):
-            yield f"sites.{site}: no number or category is left to learn from"
+        yield from _unfit(site, description.measured_at(site))
         for name in entry.without:
             if name not in {*named, *description.outcomes}:
                 yield f'sites.{site}.without: nothing is called "{name}"{did_you_mean(name, named)}'
@@ -141,12 +133,39 @@ def _contradictions(description: CohortDescription) -> Iterator[str]:
             yield f"sites.{site}.header: {problem}"
 
 
+def _declared_twice(description: CohortDescription) -> Iterator[str]:
+    """Columns that say who, when or what happened cannot be measurements as well."""
+    claims = [
+        (f"outcomes.{name}", column)
+        for name, outcome in description.outcomes.items()
+        for column in outcome.columns()
+    ]
+    claims.append(("patient", description.patient))
+    if description.split:
+        claims.append(("split", description.split.column))
+    for place, column in claims:
+        if column in description.columns:
+            yield f'{place}: column "{column}" is also declared under columns'
+
+
+def _unfit(site: str, measured: Mapping[str, Measured]) -> Iterator[str]:
+    """Measurements that cannot be learned from together."""
+    if not measured:
+        yield f"sites.{site}: no number or category is left to learn from"
+    blocks = [name for name, column in measured.items() if not isinstance(column, Cell)]
+    if blocks and len(measured) > 1:
+        yield f'sites.{site}: "{blocks[0]}" must be the only measurement, got {", ".join(measured)}'
+
+
 def _ambiguous_codes(description: CohortDescription) -> Iterator[str]:
-    sections = (("columns", description.columns), ("outcomes", description.outcomes))
-    for section, entries in sections:
-        for name, entry in entries.items():
-            if isinstance(entry, Unused):
-                continue
-            rule = entry.rule(description.missing)
-            for code in set(rule.codes or ()) & {*rule.missing, *rule.disguised}:
-                yield f"{section}.{name}: {code!r} is both a value and a code for missing"
+    for place, rule in _rules(description):
+        for code in set(rule.codes or ()) & {*description.missing, *rule.missing, *rule.disguised}:
+            yield f"{place}: {code!r} is both a value and a code for missing"
+
+
+def _rules(description: CohortDescription) -> Iterator[tuple[str, Rule]]:
+    for name, column in description.columns.items():
+        if isinstance(column, Measured):
+            yield from ((f"columns.{name}", rule) for rule in column.rules(()))
+    for name, outcome in description.outcomes.items():
+        yield from ((f"outcomes.{name}", column.rule) for column in outcome.columns().values())

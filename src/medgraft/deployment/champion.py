@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 import yaml
 
-from medgraft.cohorts.description import CohortDescription, Measured, Unused
+from medgraft.cohorts.description import CohortDescription, Unused
+from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.parsing import NAME, describe
 from medgraft.errors import StageError
 from medgraft.preparation.arrays import read_design, read_json, replacing, write_json
@@ -98,15 +99,15 @@ def described(
     measure a column, it may be missing.
     """
     measured = [description.measured_at(site) for site in sites]
-    used = {feature["name"] for feature in schema["features"]}
     columns: dict[str, Any] = {}
     for name, column in description.columns.items():
         if not any(name in description.expected_at(site) for site in sites):
             continue
-        if name not in used or isinstance(column, Unused):
+        served = {} if isinstance(column, Unused) else column.served(name, schema["features"])
+        everywhere = all(name in site for site in measured)
+        columns |= {own: column_of(part, everywhere=everywhere) for own, part in served.items()}
+        if not served:
             columns[name] = {"kind": "ignore"}
-        else:
-            columns[name] = column_of(column, everywhere=all(name in site for site in measured))
     outcomes = {k: v for site in sites for k, v in description.outcomes_at(site).items()}
     identified = any(description.patient_column(site) for site in sites)
     return CohortDescription.model_validate(

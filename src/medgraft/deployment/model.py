@@ -31,12 +31,12 @@ Floats = NDArray[np.float64]
 class Model:
     """An ensemble of replicas with the rules by which it reads raw records.
 
-    `outcome` as in `schema.json`; `outputs` turns rows `[n, d]` into raw outputs `[R, n, C]`.
+    `outcome` as in `schema.json`; `outputs` turns rows `[n, ...]` into raw outputs `[R, n, C]`.
     """
 
     records: Records
     outcome: Mapping[str, Any]
-    outputs: Callable[[NDArray[np.float32]], Floats]
+    outputs: Callable[[NDArray[Any]], Floats]
 
     def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Answer every record, in order, whatever the others are.
@@ -53,7 +53,8 @@ class Model:
             CohortError: a column is absent, unknown or named twice.
         """
         x, problems = self.records.read(frame)
-        answers = np.full((len(x), len(self.outcome["classes"]) or 1), np.nan)
+        width = len(self.outcome["classes"] or self.outcome.get("horizons", ())) or 1
+        answers = np.full((len(x), width), np.nan)
         asked = np.array([row for row, found in enumerate(problems) if not found], dtype=int)
         for start in range(0, len(asked), BLOCK):
             block = asked[start : start + BLOCK]
@@ -64,7 +65,7 @@ class Model:
             problems[row].append(TOO_FAR)
         return self.frame(answers, ["; ".join(found) for found in problems])
 
-    def answers(self, x: NDArray[np.float32]) -> Floats:
+    def answers(self, x: NDArray[Any]) -> Floats:
         """Class probabilities `[n, classes]`, or values `[n, 1]`: the mean of all replicas."""
         task = self.outcome["task"]
         return np.mean([to_probabilities(raw, task) for raw in self.outputs(x)], axis=0)
@@ -102,27 +103,27 @@ def load(folder: Path) -> Model:
 
 def network_outputs(
     spec: Mapping[str, Any], schema: Mapping[str, Any], state: State
-) -> Callable[[NDArray[np.float32]], Floats]:
+) -> Callable[[NDArray[Any]], Floats]:
     """Ask all networks at once."""
     return partial(ask, build(spec, schema, seed=0), state)
 
 
-def ask(template: Network, state: State, x: NDArray[np.float32]) -> Floats:
-    """Raw outputs `[R, n, C]` of rows `[n, d]`."""
+def ask(template: Network, state: State, x: NDArray[Any]) -> Floats:
+    """Raw outputs `[R, n, C]` of rows `[n, ...]`."""
     count = len(next(iter(state.values())))
     return np.stack(outputs(template, state, x, [range(len(x))] * count)).astype(np.float64)
 
 
 def baseline_outputs(
     spec: Mapping[str, Any], schema: Mapping[str, Any], state: State
-) -> Callable[[NDArray[np.float32]], Floats]:
+) -> Callable[[NDArray[Any]], Floats]:
     """Ask one fitted baseline after the other, each after its own preparation."""
     outcome = schema["outcome"]
     learner = construct(spec["baseline"], task=outcome["task"], classes=len(outcome["classes"]))
     first = construct(spec["input"], features=schema["features"])
     count = len(next(iter(state.values())))
 
-    def answer(x: NDArray[np.float32]) -> Floats:
+    def answer(x: NDArray[Any]) -> Floats:
         each = []
         for r in range(count):
             own = {name: value[0] for name, value in select(state, [r]).items()}

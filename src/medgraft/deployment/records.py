@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.cohorts.cells import Reading, breach, read_column
-from medgraft.cohorts.description import Category, CohortDescription, Measured, Rule
+from medgraft.cohorts.cells import Reading
+from medgraft.cohorts.description import CohortDescription
+from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.parsing import describe
 from medgraft.cohorts.table import header_problems
 from medgraft.errors import CohortError
@@ -27,11 +28,13 @@ class Records:
     """How raw records become rows of `x`: by the description of the site they come from.
 
     `description` has one site, and its measurements are those the model needs; `features` names the
-    columns of `x`. A feature this site does not measure stays missing.
+    columns of `x`. A feature this site does not measure stays missing. Where the one measurement is
+    a block (a sequence, an image), its own array is `x`; `folder` is where cells name files from.
     """
 
     description: CohortDescription
     features: tuple[str, ...]
+    folder: Path = Path()
 
     @property
     def columns(self) -> dict[str, Measured]:
@@ -48,8 +51,8 @@ class Records:
         """The column that identifies patients, where the site has one."""
         return None if self.description.patient == "row" else self.description.patient
 
-    def read(self, frame: pl.DataFrame) -> tuple[NDArray[np.float32], list[list[str]]]:
-        """Rows `x [n, d]` and, for each, its breaches of the description; none: it can be answered.
+    def read(self, frame: pl.DataFrame) -> tuple[NDArray[Any], list[list[str]]]:
+        """Rows `x [n, ...]` and each row's breaches of the description (none: it can be asked).
 
         Args:
             frame: one raw record per row, text as in the site's files or typed values.
@@ -58,15 +61,27 @@ class Records:
             CohortError: a column is absent, unknown or named twice.
         """
         self.check(frame.columns)
-        x = np.full((len(frame), len(self.features)), np.nan, dtype=np.float32)
+        missing = (*self.description.missing, ABSENT)
         problems: list[list[str]] = [[] for _ in range(len(frame))]
+        values: dict[str, NDArray[Any]] = {}
         for name, column in self.columns.items():
-            rule, cells = self.rule(column), text(frame[name])
-            reading = representable(read_column(cells, rule))
-            x[:, self.features.index(name)] = reading.values
+            cells = text(frame[name])
+            found = column.read(cells, missing=missing, folder=self.folder)
+            reading = representable(found) if found.values.ndim == 1 else found
+            values[name] = reading.values
             for row in np.flatnonzero(reading.wrong).tolist():
-                problems[row].append(breach(name, cells, reading, rule, row))
-        return x, problems
+                problems[row].append(column.breach(name, cells, reading, row))
+        return self.rows(values, len(frame)), problems
+
+    def rows(self, values: Mapping[str, NDArray[Any]], count: int) -> NDArray[Any]:
+        """The block as it is, or numbers in the order of the model's features."""
+        first = next(iter(values.values()))
+        if first.ndim > 1:
+            return first
+        x = np.full((count, len(self.features)), np.nan, dtype=np.float32)
+        for name, column in values.items():
+            x[:, self.features.index(name)] = column
+        return x
 
     def check(self, names: Iterable[str]) -> None:
         """Raise CohortError for every column that is absent, unknown or named twice."""
@@ -75,14 +90,9 @@ class Records:
         if problems := list(header_problems(given, known)):
             raise CohortError("\n".join(problems))
 
-    def rule(self, column: Measured) -> Rule:
-        """The site's rule for a column; typed values that are absent are missing too."""
-        rule = column.rule(self.description.missing)
-        return replace(rule, missing=(*rule.missing, ABSENT))
-
     def example(self) -> dict[str, Any]:
         """A made-up record that fits the description: no patient."""
-        return {name: typical(column) for name, column in self.columns.items()}
+        return {name: column.example() for name, column in self.columns.items()}
 
 
 def records_of(folder: Path) -> Records:
@@ -109,10 +119,3 @@ def representable(reading: Reading) -> Reading:
     return replace(
         reading, values=np.where(huge, np.nan, reading.values), wrong=reading.wrong | huge
     )
-
-
-def typical(column: Measured) -> Any:
-    """The middle of the range (1 where none is stated), or the first code."""
-    if isinstance(column, Category):
-        return next(iter(column.categories))
-    return sum(column.range) / 2 if column.range else 1.0

@@ -66,7 +66,7 @@ def validation_losses(study: Study, *, draws: int, seed: int) -> dict[str, Resam
     }
     if not statistics:
         raise StageError("no strategy has validation predictions, so no champion can be chosen")
-    return resample(statistics, study.patient, draws=draws, seed=seed)
+    return resample(statistics, study.everyone_patient, draws=draws, seed=seed)
 
 
 def row_losses(study: Study, result: StrategyResult) -> Floats:
@@ -74,12 +74,12 @@ def row_losses(study: Study, result: StrategyResult) -> Floats:
 
     The mean over the folds that had the row in validation; NaN where none had.
     """
-    outcome = study.outcome[result.validation_row]
+    outcome = study.everyone[result.validation_row]
     if study.task == "regression":
         loss = (outcome - result.validation[:, 0]) ** 2
     else:
         loss = row_log_loss(outcome, result.validation)
-    total, times = np.zeros((2, study.runs, len(study.outcome)))
+    total, times = np.zeros((2, study.runs, len(study.everyone)))
     at = (result.validation_run, result.validation_row)
     np.add.at(total, at, loss)
     np.add.at(times, at, 1.0)

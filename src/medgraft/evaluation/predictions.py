@@ -32,14 +32,17 @@ class StrategyResult:
 
 @dataclass(frozen=True)
 class Study:
-    """The outcome of every target row, and what every strategy predicted for it.
+    """The outcome of every tested row, and what every strategy predicted for it.
 
-    outcome: [n] class index or value. patient: [n] codes 0..P-1. classes: their names, empty for
-    regression.
+    outcome: [n] or [n, k], class index or value. patient: [n] codes 0..P-1. classes: their names,
+    empty for regression. everyone and everyone_patient: the same for all target rows [N], those
+    that a given split never tests included; validation rows count among these.
     """
 
     outcome: Floats
     patient: Integers
+    everyone: Floats
+    everyone_patient: Integers
     task: str
     classes: tuple[str, ...]
     strategies: dict[str, StrategyResult]
@@ -66,19 +69,27 @@ def load_study(prepared: Path, finetuned: Path) -> Study:
     outcome = np.load(_present(target / "y.npy")).astype(np.float64)
     patients = pl.read_parquet(_present(target / "patients.parquet")).sort("row")["patient"]
     design = _comparisons(pl.read_parquet(_present(prepared / "design.parquet")))
+    code = _codes(patients.to_numpy())
+    tested = np.unique(design["test"].explode().to_numpy())
     folders = sorted(path.parent for path in finetuned.glob("*/summary.json"))
     if not folders:
         raise StageError(f"no strategy in {finetuned}: expected <strategy>/summary.json")
     return Study(
-        outcome=outcome,
-        patient=np.unique(patients.to_numpy(), return_inverse=True)[1].astype(np.int64),
+        outcome=outcome[tested],
+        patient=_codes(code[tested]),
+        everyone=outcome,
+        everyone_patient=code,
         task=schema["task"],
         classes=tuple(schema.get("classes") or ()),
         strategies={
-            path.name: _load_strategy(path, design, rows=len(outcome), schema=schema)
+            path.name: _load_strategy(path, design, tested=tested, schema=schema)
             for path in folders
         },
     )
+
+
+def _codes(patient: Integers) -> Integers:
+    return np.unique(patient, return_inverse=True)[1].astype(np.int64)
 
 
 def to_probabilities(raw: Floats, task: str) -> Floats:
@@ -86,9 +97,13 @@ def to_probabilities(raw: Floats, task: str) -> Floats:
 
     Raises StageError for a task that is not known.
     """
+    return _link(task)(raw.astype(np.float64))
+
+
+def _link(task: str) -> Callable[[Floats], Floats]:
     if task not in LINKS:
         raise StageError(f"expected a task among {', '.join(LINKS)}, got {task!r}")
-    return LINKS[task](raw.astype(np.float64))
+    return LINKS[task]
 
 
 def _sigmoid(raw: Floats) -> Floats:
@@ -119,7 +134,7 @@ def _comparisons(design: pl.DataFrame) -> pl.DataFrame:
 
 
 def _load_strategy(
-    folder: Path, design: pl.DataFrame, *, rows: int, schema: dict[str, Any]
+    folder: Path, design: pl.DataFrame, *, tested: Integers, schema: dict[str, Any]
 ) -> StrategyResult:
     summary = json.loads((folder / "summary.json").read_text())
     frame = pl.read_parquet(_present(folder / "predictions.parquet")).with_columns(
@@ -131,12 +146,12 @@ def _load_strategy(
     test = _part(frame, design, part="test", strategy=folder.name)
     validation = _part(frame, design, part="validation", strategy=folder.name)
     runs = int(design["run"].max()) + 1  # type: ignore[arg-type]
-    _refuse_gaps(test, folder.name, shape=(runs, rows))
+    _refuse_gaps(test, folder.name, runs=runs, tested=tested)
     test = test.sort("run", "row")
     predicted = to_probabilities(test.select(outputs).to_numpy(), schema["task"])
     return StrategyResult(
-        test=predicted.reshape(runs, rows, -1),
-        fold=test["fold"].to_numpy().astype(np.int64).reshape(runs, rows),
+        test=predicted.reshape(runs, len(tested), -1),
+        fold=test["fold"].to_numpy().astype(np.int64).reshape(runs, len(tested)),
         validation_run=validation["run"].to_numpy().astype(np.int64),
         validation_row=validation["row"].to_numpy().astype(np.int64),
         validation=to_probabilities(validation.select(outputs).to_numpy(), schema["task"]),
@@ -147,8 +162,10 @@ def _load_strategy(
 
 
 def _outputs(frame: pl.DataFrame, strategy: str, schema: dict[str, Any]) -> list[str]:
+    _link(schema["task"])
     names = [name for name in frame.columns if name.startswith("output_")]
-    expected = len(schema["classes"]) if schema["task"] == "multiclass" else 1
+    several = schema["task"] not in ("binary", "regression")
+    expected = len(schema["classes"] or schema["horizons"]) if several else 1
     if len(names) != expected:
         raise StageError(
             f"strategy {strategy}: expected {expected} output columns for a {schema['task']} "
@@ -181,11 +198,12 @@ def _part(frame: pl.DataFrame, design: pl.DataFrame, *, part: str, strategy: str
     return made
 
 
-def _refuse_gaps(test: pl.DataFrame, strategy: str, *, shape: tuple[int, int]) -> None:
-    times = np.zeros(shape, dtype=np.int64)
-    np.add.at(times, (test["run"].to_numpy(), test["row"].to_numpy()), 1)
-    for run, row in np.argwhere(times != 1)[:1]:
+def _refuse_gaps(test: pl.DataFrame, strategy: str, *, runs: int, tested: Integers) -> None:
+    times = np.zeros((runs, len(tested)), dtype=np.int64)
+    place = np.searchsorted(tested, test["row"].to_numpy())
+    np.add.at(times, (test["run"].to_numpy(), place), 1)
+    for run, at in np.argwhere(times != 1)[:1]:
         raise StageError(
-            f"strategy {strategy}, run {run}: row {row} was predicted {times[run, row]} times, "
-            "expected once"
+            f"strategy {strategy}, run {run}: row {tested[at]} was predicted {times[run, at]} "
+            "times, expected once"
         )

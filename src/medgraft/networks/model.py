@@ -48,15 +48,21 @@ class Network(nn.Module):
         self.encoder = encoder
         self.readout = readout
         self.head = head
-        self.recalibration = Recalibration(self.head.linear.out_features)
+        self.recalibration = Recalibration(self.head.outputs)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Outputs ``[n, outputs]`` of raw patients ``[n, ...]``; given ``y``, losses ``[n]``.
 
         Training comes before recalibration, so losses are those of the head.
         """
-        outputs = self.head(self.readout(self.encoder(self.input(x))))
+        outputs = self.head(self.readout(self.layers(x)))
         return self.recalibration(outputs) if y is None else self.head.loss(outputs, y)
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Outputs of the shared layers for raw patients ``[n, widths[i]]``, pooled over places."""
+        outputs = self.encoder(self.input(x))
+        pool = getattr(self.encoder, "pool", None)
+        return [pool(output) for output in outputs] if pool else outputs
 
     def fit(self, x: np.ndarray, y: np.ndarray) -> dict[str, Tensor]:
         """The buffers that depend on patients, from training patients ``x [n, ...]``, ``y [n]``."""
@@ -77,6 +83,5 @@ def build(spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int) -> N
         first = construct(spec["input"], features=schema["features"])
         encoder = construct(spec["encoder"], inputs=first.width)
         readout = construct(spec["readout"], widths=encoder.widths)
-        classes = len(schema["outcome"].get("classes") or [])
-        head = construct(spec["head"], width=readout.width, classes=classes)
+        head = construct(spec["head"], width=readout.width, outcome=schema["outcome"])
     return Network(first, encoder, readout, head)

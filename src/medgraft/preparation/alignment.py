@@ -1,18 +1,19 @@
-"""Several cohorts become one source table and one target table with the same features."""
+"""Several cohorts become one source table and one target table that one network can read."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medgraft.cohorts.schema import Cohort, Column, Outcome
-from medgraft.errors import CohortError, ConfigError
+from medgraft.errors import CohortError
+from medgraft.preparation.findings import Finding
 
-Mode = Literal["shared", "masked"]
 Role = Literal["source", "target"]
 Origin = Literal["shared", "source_only", "target_only"]
+Integers = NDArray[np.int64]
 RESERVED = ("row", "patient", "site")
 
 
@@ -28,18 +29,21 @@ class Feature:
 class Table:
     """All rows of one role, site after site.
 
-    `x` float64 [n, d] (NaN = missing), `y` float64 [n], `patient`, `site` object [n] of str, `line`
-    int64 [n] (line in the site's file), `subgroups` name -> object [n] ("" where not recorded).
+    `x` [n, ...]: float64 [n, d] for tables (NaN = missing), a block's own array otherwise. `y`
+    float64 [n] or [n, k], `patient`, `site` object [n] of str, `line` int64 [n] (line in the site's
+    file), `subgroups` name -> object [n] ("" where not recorded), `split` object [n] of "train",
+    "validation" or "test" where the files say who tests.
     """
 
     role: Role
     outcome: Outcome
-    x: NDArray[np.float64]
+    x: NDArray[Any]
     y: NDArray[np.float64]
     patient: NDArray[np.object_]
     site: NDArray[np.object_]
     line: NDArray[np.int64]
     subgroups: dict[str, NDArray[np.object_]]
+    split: NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -49,116 +53,108 @@ class Table:
         """Names of the cohorts, in order."""
         return tuple(dict.fromkeys(self.site))
 
+    def take(self, rows: NDArray[np.bool_]) -> "Table":
+        """Only these rows [n]."""
+        return replace(
+            self,
+            subgroups={name: values[rows] for name, values in self.subgroups.items()},
+            split=None if self.split is None else self.split[rows],
+            **{name: getattr(self, name)[rows] for name in ("x", "y", "patient", "site", "line")},
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """Two tables over one feature list.
+    """Two tables whose rows one network can read.
 
-    `shared`, `source_only` and `target_only` name features by the roles that measured them;
-    `partly_measured` names what mode `shared` left out because only some sites of both roles
-    measured it.
+    `told` is what the audit says of it: `mode`, and the names of `shared`, `source_only` and
+    `target_only` features; `line` says it to the reader. `excluded` counts the rows that were left
+    out, per site and reason.
     """
 
-    mode: Mode
     features: tuple[Feature, ...]
     source: Table
     target: Table
-    shared: tuple[str, ...]
-    source_only: tuple[str, ...]
-    target_only: tuple[str, ...]
-    partly_measured: tuple[str, ...]
+    told: Mapping[str, Any]
+    line: str
+    excluded: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns of `source.x` and `target.x`, in order."""
         return tuple(feature.column for feature in self.features)
 
+    @property
+    def tables(self) -> tuple[Table, Table]:
+        """Source and target."""
+        return self.source, self.target
 
-def align(sources: Sequence[Cohort], targets: Sequence[Cohort], mode: Mode) -> Aligned:
-    """Put sources and targets on one feature list.
 
-    Mode `shared` keeps what every site measured; `masked` keeps what any site measured and leaves
-    NaN where a site did not. Numbers come before categories, each in the order in which the sites
-    first name them: networks slice the two apart.
+@dataclass(frozen=True)
+class Drift:
+    """Target against source in one feature both measured; None where undefined.
 
-    Raises CohortError listing every disagreement: a name with two units, kinds or category lists,
-    two outcomes within a role, the same site twice, a site without rows, or no feature left;
-    ConfigError for an unknown mode.
+    A number has `standardised_difference` (target mean - source mean, in pooled standard
+    deviations: Cohen's d with equal weights, Austin 2009, doi 10.1002/sim.3697), `ks` (two-sample
+    Kolmogorov-Smirnov statistic, 0..1) and its asymptotic `p`. A category has `total_variation`
+    (half the summed difference of the category shares, 0..1) and the chi-squared `p`. Missing cells
+    are left out of all of them; `missing_difference` is the target's missing share minus the
+    source's.
     """
-    if mode not in get_args(Mode):
-        raise ConfigError(f"alignment mode {mode!r}: expected one of {', '.join(get_args(Mode))}")
-    cohorts = [*sources, *targets]
-    _check_agreement(sources, targets)
-    by_source, by_target = _measured(sources), _measured(targets)
-    names = list(dict.fromkeys(name for cohort in cohorts for name in cohort.measured))
-    both = [name for name in names if name in by_source and name in by_target]
-    everywhere = [name for name in both if all(name in cohort.measured for cohort in cohorts)]
-    kept = everywhere if mode == "shared" else names
-    if not kept:
-        raise CohortError(f"no feature is measured by all of {_names(cohorts)}")
-    merged = {name: _merged(name, cohorts) for name in kept}
-    kept = sorted(kept, key=lambda name: merged[name].kind == "category")
-    features = tuple(Feature(merged[name], _origin(name, by_source, by_target)) for name in kept)
-    return Aligned(
-        mode=mode,
-        features=features,
-        source=_table("source", sources, kept),
-        target=_table("target", targets, kept),
-        shared=tuple(everywhere if mode == "shared" else both),
-        source_only=tuple(name for name in names if name not in by_target),
-        target_only=tuple(name for name in names if name not in by_source),
-        partly_measured=tuple(name for name in both if name not in kept),
-    )
+
+    feature: str
+    standardised_difference: float | None = None
+    ks: float | None = None
+    total_variation: float | None = None
+    p: float | None = None
+    missing_difference: float = 0.0
 
 
-def _measured(cohorts: Iterable[Cohort]) -> set[str]:
-    return {name for cohort in cohorts for name in cohort.measured}
+class Modality(Protocol):
+    """How cohorts of one kind of measurement become arrays; named by `preparation.align`."""
+
+    name: str
+
+    def align(self, sources: Sequence[Cohort], targets: Sequence[Cohort]) -> Aligned:
+        """Put sources and targets on one list of features.
+
+        Raises CohortError listing every disagreement.
+        """
+
+    def group(self, aligned: Aligned) -> tuple[Integers, Integers, list[Finding]]:
+        """Code [n] of whoever each source and each target row belongs to, and what was joined.
+
+        Rows with one code never part: one patient's, copies, homologues.
+        """
+
+    def findings(self, aligned: Aligned) -> Iterator[Finding]:
+        """Leaks and surprises that this kind of measurement can have."""
+
+    def drift(self, aligned: Aligned) -> list[Drift]:
+        """How far the target lies from the source."""
 
 
-def _names(cohorts: Iterable[Cohort]) -> str:
-    return ", ".join(cohort.name for cohort in cohorts)
-
-
-def _origin(name: str, by_source: set[str], by_target: set[str]) -> Origin:
-    if name not in by_target:
-        return "source_only"
-    return "shared" if name in by_source else "target_only"
-
-
-def _columns(name: str, cohorts: Iterable[Cohort]) -> list[tuple[str, Column]]:
-    return [(c.name, column) for c in cohorts for column in c.columns if column.name == name]
-
-
-def _merged(name: str, cohorts: Sequence[Cohort]) -> Column:
-    columns = [column for _, column in _columns(name, cohorts)]
-    missing = len(columns) < len(cohorts) or any(column.may_be_missing for column in columns)
-    first = columns[0]
-    return Column(
-        name, first.kind, unit=first.unit, categories=first.categories, may_be_missing=missing
-    )
-
-
-def _table(role: Role, cohorts: Sequence[Cohort], names: Sequence[str]) -> Table:
+def pool(
+    role: Role, cohorts: Sequence[Cohort], values: Sequence[NDArray[Any]] | None = None
+) -> Table:
+    """All rows of one role, site after site; `values` replace those of the cohorts, one by one."""
     groups = dict.fromkeys(name for cohort in cohorts for name in cohort.subgroups)
     return Table(
         role=role,
         outcome=cohorts[0].outcome,
-        x=np.concatenate([_values(cohort, names) for cohort in cohorts]),
+        x=np.concatenate([cohort.values for cohort in cohorts] if values is None else values),
         y=np.concatenate([cohort.y for cohort in cohorts]),
         patient=np.concatenate([cohort.patient for cohort in cohorts]),
         site=np.concatenate([_repeat(cohort.name, len(cohort)) for cohort in cohorts]),
         line=np.concatenate([cohort.source_rows for cohort in cohorts]),
         subgroups={name: np.concatenate([_group(c, name) for c in cohorts]) for name in groups},
+        split=_split(cohorts),
     )
 
 
-def _values(cohort: Cohort, names: Sequence[str]) -> NDArray[np.float64]:
-    place = {name: position for position, name in enumerate(cohort.measured)}
-    values = np.full((len(cohort), len(names)), np.nan)
-    for column, name in enumerate(names):
-        if name in place:
-            values[:, column] = cohort.values[:, place[name]]
-    return values
+def _split(cohorts: Sequence[Cohort]) -> NDArray[np.object_] | None:
+    given = [cohort.split for cohort in cohorts if cohort.split is not None]
+    return np.concatenate(given) if len(given) == len(cohorts) else None
 
 
 def _group(cohort: Cohort, name: str) -> NDArray[np.object_]:
@@ -169,7 +165,10 @@ def _repeat(text: str, times: int) -> NDArray[np.object_]:
     return np.full(times, text, dtype=object)
 
 
-def _check_agreement(sources: Sequence[Cohort], targets: Sequence[Cohort]) -> None:
+def check_agreement(
+    sources: Sequence[Cohort], targets: Sequence[Cohort], more: Iterable[str] = ()
+) -> None:
+    """Raise CohortError listing every disagreement about sites, rows and outcomes, and `more`."""
     if not sources or not targets:
         raise CohortError("expected at least one source cohort and one target cohort")
     problems = [
@@ -177,8 +176,10 @@ def _check_agreement(sources: Sequence[Cohort], targets: Sequence[Cohort]) -> No
         *_empty([*sources, *targets]),
         *_outcome_conflicts("source", sources),
         *_outcome_conflicts("target", targets),
-        *_column_conflicts([*sources, *targets]),
+        *more,
         *_reserved_groups([*sources, *targets]),
+        *_half_split("source", sources),
+        *_half_split("target", targets),
     ]
     if problems:
         raise CohortError("the cohorts do not agree:\n- " + "\n- ".join(problems))
@@ -211,18 +212,13 @@ def _describe_outcome(outcome: Outcome) -> str:
     return f"{outcome.name} ({outcome.task}: {detail})"
 
 
-def _column_conflicts(cohorts: Sequence[Cohort]) -> Iterator[str]:
-    first: dict[str, tuple[str, Column]] = {}
-    for cohort in cohorts:
-        for column in cohort.columns:
-            site, known = first.setdefault(column.name, (cohort.name, column))
-            for fact in ("kind", "unit", "categories"):
-                here, there = getattr(column, fact), getattr(known, fact)
-                if here != there:
-                    yield f"{column.name}: {fact} is {there!r} in {site}, {here!r} in {cohort.name}"
-
-
 def _reserved_groups(cohorts: Sequence[Cohort]) -> Iterator[str]:
     for name in dict.fromkeys(name for cohort in cohorts for name in cohort.subgroups):
         if name in RESERVED:
             yield f"subgroup {name}: the name is taken; call the column something else"
+
+
+def _half_split(role: Role, cohorts: Sequence[Cohort]) -> Iterator[str]:
+    without = [cohort.name for cohort in cohorts if cohort.split is None]
+    if without and len(without) < len(cohorts):
+        yield f"{role}: {', '.join(without)} has no split into training and test, the others have"

@@ -22,12 +22,12 @@ DESIGN_COLUMNS = ("replica", "init_seed", "train", "validation")
 class Prepared:
     """One prepared cohort, memory-mapped.
 
-    `x` float32 [n, d] raw values (NaN = missing, category = index into its labels), `y` float32 [n]
-    class index or value, `patients` one row per row of `x` (`row`, `patient`, `site`, subgroups),
-    `schema` as in `docs/architecture.md`.
+    `x` raw values: float32 [n, d] (NaN = missing, category = index into its labels), or a block
+    uint8 [n, ...]; `y` float32 [n] class index or value, or [n, k]; `patients` one row per row of
+    `x` (`row`, `patient`, `site`, subgroups), `schema` as in `docs/architecture.md`.
     """
 
-    x: NDArray[np.float32]
+    x: NDArray[Any]
     y: NDArray[np.float32]
     patients: pl.DataFrame
     schema: dict[str, Any]
@@ -49,8 +49,8 @@ def read(folder: Path) -> Prepared:
     for name in FILES:
         _require(folder / name)
     prepared = Prepared(
-        x=_load(folder / "x.npy"),
-        y=_load(folder / "y.npy"),
+        x=_load(folder / "x.npy", np.float32, np.uint8),
+        y=_load(folder / "y.npy", np.float32),
         patients=_read_table(folder / "patients.parquet"),
         schema=read_json(folder / "schema.json"),
     )
@@ -68,7 +68,7 @@ def write(folder: Path, prepared: Prepared) -> None:
         if np.isinf(getattr(prepared, name)).any():
             raise CohortError(f"{folder / name}.npy: a value is infinite or too large for float32")
     with replacing(folder) as fresh:
-        np.save(fresh / "x.npy", np.ascontiguousarray(prepared.x, dtype=np.float32))
+        np.save(fresh / "x.npy", np.ascontiguousarray(prepared.x))
         np.save(fresh / "y.npy", np.ascontiguousarray(prepared.y, dtype=np.float32))
         write_table(prepared.patients, fresh / "patients.parquet")
         write_json(prepared.schema, fresh / "schema.json")
@@ -142,13 +142,14 @@ def _require(path: Path) -> None:
         raise StageError(f"{path} not found: run the stage that writes it first")
 
 
-def _load(path: Path) -> NDArray[np.float32]:
+def _load(path: Path, *kinds: type[np.generic]) -> NDArray[Any]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise StageError(f"{path}: not a numpy array ({error})") from None
-    if array.dtype != np.float32:
-        raise StageError(f"{path}: expected float32, got {array.dtype}")
+    if array.dtype not in kinds:
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise StageError(f"{path}: expected {expected}, got {array.dtype}")
     return array
 
 
@@ -161,7 +162,8 @@ def _read_table(path: Path) -> pl.DataFrame:
 
 def _check_shapes(prepared: Prepared, folder: Path) -> None:
     features, rows = len(prepared.schema.get("features", ())), len(prepared.y)
-    if prepared.x.shape != (rows, features) or prepared.patients.height != rows:
+    wide = prepared.x.dtype == np.uint8 or prepared.x.shape[1:] == (features,)
+    if len(prepared.x) != rows or not wide or prepared.patients.height != rows:
         raise StageError(
             f"{folder}: x has shape {list(prepared.x.shape)}, y {rows} values, patients "
             f"{prepared.patients.height} rows, schema {features} features; they belong together"

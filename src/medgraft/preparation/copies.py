@@ -132,11 +132,13 @@ def _across_sites(table: Table) -> Iterator[Finding]:
 
 
 def _two_outcomes(table: Table) -> Iterator[Finding]:
+    if table.outcome.task not in ("binary", "multiclass"):
+        return
     person = _codes(table.patient)
     different = np.unique(np.stack([person, _codes(table.y)]), axis=1)[0]
     patients = np.unique(different, return_counts=True)
     torn = patients[0][patients[1] > 1]
-    if len(torn) and table.outcome.task != "regression":
+    if len(torn):
         message = (
             f"{count(len(torn), 'patient')} of the {table.role} with rows that differ in "
             f"{table.outcome.name} ({_lines(table, np.isin(person, torn))})"

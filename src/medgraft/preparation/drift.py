@@ -1,35 +1,14 @@
 """How far the target lies from the source, feature by feature."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medgraft.cohorts.schema import Column
-from medgraft.preparation.alignment import Aligned
+from medgraft.preparation.alignment import Aligned, Drift
 
 Numbers = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Drift:
-    """Target against source in one feature both measured; None where undefined.
-
-    A number has `standardised_difference` (target mean - source mean, in pooled standard
-    deviations: Cohen's d with equal weights, Austin 2009, doi 10.1002/sim.3697), `ks` (two-sample
-    Kolmogorov-Smirnov statistic, 0..1) and its asymptotic `p`. A category has `total_variation`
-    (half the summed difference of the category shares, 0..1) and the chi-squared `p`. Missing cells
-    are left out of all of them; `missing_difference` is the target's missing share minus the
-    source's.
-    """
-
-    feature: str
-    standardised_difference: float | None = None
-    ks: float | None = None
-    total_variation: float | None = None
-    p: float | None = None
-    missing_difference: float = 0.0
 
 
 def drift(aligned: Aligned) -> list[Drift]:

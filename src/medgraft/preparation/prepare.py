@@ -9,13 +9,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.cohorts.schema import Accounting, Cohort
-from medgraft.errors import CohortError
-from medgraft.preparation.alignment import Aligned, Feature, Mode, Table, align
+from medgraft.cohorts.schema import Accounting, Cohort, Outcome
+from medgraft.preparation.alignment import Aligned, Feature, Modality, Table
 from medgraft.preparation.arrays import Prepared, replacing, write, write_json, write_table
 from medgraft.preparation.audit import Audit, audit
-from medgraft.preparation.copies import patient_codes
-from medgraft.preparation.findings import count, listed, refuse_leaks
+from medgraft.preparation.findings import count, refuse_leaks
 from medgraft.preparation.splits import USES, Plan, draw, draw_source
 from medgraft.preparation.verification import verify
 
@@ -26,12 +24,13 @@ class Summary:
 
     audit: Audit
     sources: tuple[str, ...]
+    features: str
     replicas: dict[str, int]
 
     def text(self) -> str:
         """A few lines for the terminal: every patient, every feature, every finding."""
         lines = [self._accounted(entry) for entry in self.audit.accounting]
-        lines.append(self._features())
+        lines.append(self.features)
         uses = ", ".join(f"{number} {use}" for use, number in self.replicas.items())
         lines.append(f"replicas: {uses}")
         lines.extend(f"{f.severity}: {f.message}" for f in self.audit.findings)
@@ -47,45 +46,36 @@ class Summary:
             + (f" ({reasons})" if excluded else "")
         )
 
-    def _features(self) -> str:
-        told = [f"{len(self.audit.alignment['shared'])} shared"]
-        for origin in ("source_only", "target_only"):
-            names = self.audit.alignment[origin]
-            if names:
-                told.append(f"{len(names)} {origin.replace('_', ' ')} ({listed(names)})")
-        return f"features: {', '.join(told)}; mode {self.audit.alignment['mode']}"
-
 
 def prepare(
     sources: Sequence[Cohort],
     targets: Sequence[Cohort],
     *,
-    mode: Mode,
+    modality: Modality,
     plan: Plan,
     out: Path,
-    given: NDArray | None = None,
 ) -> Summary:
     """Align, audit, draw the design and write `out` (`work/prepared`), whole or not at all.
 
-    `given` [rows of all targets] of "train" | "validation" | "test" replaces the drawn folds.
-    Raises CohortError when the cohorts cannot be aligned, do not add up or are too small for the
-    plan, LeakError when test information could reach training.
+    Where the target's files say who tests, that split replaces the drawn folds. Raises CohortError
+    when the cohorts cannot be aligned, do not add up or are too small for the plan, LeakError when
+    test information could reach training.
     """
-    aligned = align(sources, targets, mode)
-    source_code, source_joined = patient_codes(aligned.source, aligned.columns)
-    target_code, target_joined = patient_codes(aligned.target, aligned.columns)
-    report = audit([*sources, *targets], aligned, [*source_joined, *target_joined])
+    aligned = modality.align(sources, targets)
+    source_code, target_code, joined = modality.group(aligned)
+    found = [*modality.findings(aligned), *joined]
+    report = audit([*sources, *targets], aligned, found, modality.drift(aligned))
     refuse_leaks(report.findings)
     source_design = _source_design(aligned.source, source_code, plan)
-    design = _target_design(aligned.target, target_code, plan, given)
+    design = _target_design(aligned.target, target_code, plan)
     with replacing(out) as fresh:
-        write(fresh / "source", _prepared(aligned, aligned.source, source_code))
-        write(fresh / "target", _prepared(aligned, aligned.target, target_code))
+        for table, code in ((aligned.source, source_code), (aligned.target, target_code)):
+            write(fresh / table.role, _prepared(modality.name, aligned, table, code))
         write_table(source_design, fresh / "source_design.parquet")
         write_table(design, fresh / "design.parquet")
         write_json(report.as_json(), fresh / "audit.json")
     uses = {use: int((design["use"] == use).sum()) for use in USES}
-    return Summary(report, aligned.source.sites, uses)
+    return Summary(report, aligned.source.sites, aligned.line, uses)
 
 
 def _source_design(table: Table, code: NDArray, plan: Plan) -> pl.DataFrame:
@@ -94,18 +84,17 @@ def _source_design(table: Table, code: NDArray, plan: Plan) -> pl.DataFrame:
     return design
 
 
-def _target_design(table: Table, code: NDArray, plan: Plan, given: NDArray | None) -> pl.DataFrame:
+def _target_design(table: Table, code: NDArray, plan: Plan) -> pl.DataFrame:
     where = " + ".join(table.sites)
-    if given is not None and len(given) != len(table):
-        raise CohortError(f"{where} has {count(len(table), 'row')}, the given split {len(given)}")
-    design = draw(code, table.y, table.outcome, plan, where=where, given=given)
-    verify(design, code, tested=None if given is None else np.asarray(given) == "test")
+    design = draw(code, table.y, table.outcome, plan, where=where, given=table.split)
+    verify(design, code, tested=None if table.split is None else table.split == "test")
     return design
 
 
-def _prepared(aligned: Aligned, table: Table, code: NDArray) -> Prepared:
+def _prepared(modality: str, aligned: Aligned, table: Table, code: NDArray) -> Prepared:
     with np.errstate(over="ignore"):  # `write` reports what float32 cannot hold
-        x, y = table.x.astype(np.float32), table.y.astype(np.float32)
+        x = table.x if table.x.dtype == np.uint8 else table.x.astype(np.float32)
+        y = table.y.astype(np.float32)
     patients = pl.DataFrame(
         {
             "row": pl.Series(range(len(table)), dtype=pl.Int32),
@@ -114,21 +103,25 @@ def _prepared(aligned: Aligned, table: Table, code: NDArray) -> Prepared:
         }
         | {name: pl.Series(v.tolist(), dtype=pl.String) for name, v in table.subgroups.items()}
     )
-    return Prepared(x, y, patients, _schema(aligned, table))
+    return Prepared(x, y, patients, _schema(modality, aligned, table))
 
 
-def _schema(aligned: Aligned, table: Table) -> dict[str, Any]:
-    outcome = table.outcome
+def _schema(modality: str, aligned: Aligned, table: Table) -> dict[str, Any]:
     return {
-        "modality": "table",
+        "modality": modality,
         "features": [_feature(feature) for feature in aligned.features],
-        "outcome": {
-            "name": outcome.name,
-            "task": outcome.task,
-            "classes": list(outcome.classes),
-            "unit": outcome.unit,
-        },
+        "outcome": _outcome(table.outcome),
         "sites": list(table.sites),
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "name": outcome.name,
+        "task": outcome.task,
+        "classes": list(outcome.classes),
+        "unit": outcome.unit,
+        "horizons": list(outcome.horizons),
     }
 
 
@@ -141,4 +134,5 @@ def _feature(feature: Feature) -> dict[str, Any]:
         "unit": column.unit,
         "may_be_missing": column.may_be_missing,
         "origin": feature.origin,
+        **column.details,
     }

@@ -6,19 +6,17 @@ sizes or source networks leaves the patients and seeds of those drawn before as 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.cohorts.schema import Outcome
+from medgraft.cohorts.schema import PARTS, Outcome, Part
 from medgraft.errors import CohortError, ConfigError
 from medgraft.preparation.findings import count
 
-Part = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
 BINS = 10
 
 Integers = NDArray[np.int64]
@@ -151,6 +149,10 @@ class _People:
     def of(cls, patient: Integers, y: NDArray, outcome: Outcome, where: str) -> "_People":
         patient = np.asarray(patient, dtype=np.int64)
         weight = np.bincount(patient)
+        if outcome.task == "survival":
+            y, outcome = y[:, 1], replace(outcome, classes=("censored", "event"))
+        if outcome.task == "multilabel":
+            y, outcome = _rarest_label(y), replace(outcome, classes=("none", *outcome.classes))
         if outcome.task == "regression":
             stratum = _value_strata(np.bincount(patient, weights=y) / weight)
             return cls(where, patient, stratum, weight, (), 2)
@@ -204,6 +206,13 @@ def _class_strata(patient: Integers, y: Integers) -> Integers:
     present[patient, y] = True
     rarity = present.sum(axis=0)
     return np.where(present, rarity, len(patient) + 1).argmin(axis=1)
+
+
+def _rarest_label(y: NDArray) -> Integers:
+    """For each row [n, L] the number (from 1) of the rarest label that holds; 0 for none."""
+    holds = np.nan_to_num(y) == 1
+    rarity = np.where(holds, holds.sum(axis=0), len(y) + 1)
+    return np.where(holds.any(axis=1), rarity.argmin(axis=1) + 1, 0)
 
 
 def _value_strata(value: NDArray) -> Integers:

@@ -7,6 +7,7 @@ from pathlib import Path
 from medgraft.cohorts.load import load
 from medgraft.cohorts.schema import Cohort
 from medgraft.config import stage_params
+from medgraft.construct import construct
 from medgraft.errors import ConfigError
 from medgraft.preparation.prepare import prepare
 from medgraft.preparation.splits import Plan
@@ -30,7 +31,8 @@ def preprocess() -> None:
         sources=design.sources,
         seed=params.seed,
     )
-    summary = prepare(sources, targets, mode=params.preparation.mode, plan=plan, out=PREPARED)
+    modality = construct(params.preparation.align)
+    summary = prepare(sources, targets, modality=modality, plan=plan, out=PREPARED)
     print(summary.text())
 
 

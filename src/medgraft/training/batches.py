@@ -17,13 +17,15 @@ from torch import Tensor
 # Permutations are drawn in blocks of about this many indices: one generator per epoch of 40
 # patients would cost more than the training step it feeds.
 BLOCK = 4096
-# Patients per replica in one forward pass that needs no gradient.
+# Patients per replica in one forward pass that needs no gradient, and the most values they hold.
 CHUNK = 4096
+VALUES = 2**20
 # Sets the streams of augmentation apart from those of the order: to numpy a key that ends in 0 is
 # the key without it.
 AUGMENT = 1
 
-Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""Changes a replica's batch ``x [b, ...]``, ``y [b, ...]``."""
 
 
 def order(rows: Sequence[int], seed: int, start: int, stop: int) -> np.ndarray:
@@ -58,7 +60,7 @@ class Batches:
         chunk: optimiser steps per chunk.
         rank: this process takes patients ``rank::world`` of every batch.
         world: how many processes share a batch.
-        augment: changes a replica's batch ``[b, ...]``, e.g. hides features.
+        augment: changes a replica's batch, e.g. hides features.
         first: steps already done.
     """
 
@@ -84,12 +86,14 @@ class Batches:
     def take(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Steps ``start..stop`` of all replicas."""
         index = np.stack([self.index(r, start, stop) for r in range(len(self.rows))], axis=1)
-        mine = index[:, :, self.rank :: self.world]
+        share = slice(self.rank, None, self.world)
         if self.augment:
-            x = self.augmented(index, start, self.augment)[:, :, self.rank :: self.world]
+            x, y = self.augmented(index, start, self.augment)
+            x, y = x[:, :, share], y[:, :, share]
         else:
-            x = self.x[mine]
-        return torch.from_numpy(x), torch.from_numpy(self.y[mine])
+            mine = index[:, :, share]
+            x, y = self.x[mine], self.y[mine]
+        return torch.from_numpy(x), torch.from_numpy(y)
 
     def index(self, replica: int, start: int, stop: int) -> np.ndarray:
         """Rows of one replica ``[k, size]``."""
@@ -97,13 +101,40 @@ class Batches:
         stream = order(rows, seed, start * self.size, stop * self.size)
         return stream.reshape(stop - start, self.size)
 
-    def augmented(self, index: np.ndarray, start: int, augment: Augment) -> np.ndarray:
+    def augmented(
+        self, index: np.ndarray, start: int, augment: Augment
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Whole batches ``[k, R, size, ...]``, changed alike however many processes share them."""
-        x = self.x[index]
-        for k, r in np.ndindex(index.shape[:2]):
-            generator = np.random.default_rng([self.seeds[r], start + k, AUGMENT])
-            x[k, r] = augment(x[k, r], generator)
-        return x
+        steps = [
+            [
+                augment(self.x[rows], self.y[rows], stream(seed, start + k, AUGMENT))
+                for rows, seed in zip(index[k], self.seeds, strict=True)
+            ]
+            for k in range(len(index))
+        ]
+        x, y = (np.stack([[pair[i] for pair in step] for step in steps]) for i in (0, 1))
+        return x, y
+
+
+def stream(*key: int) -> np.random.Generator:
+    """The chance that belongs to this key."""
+    return np.random.default_rng(key)
+
+
+def together(*augments: Augment | None) -> Augment | None:
+    """One change after the other; None where there is none."""
+    wanted = [augment for augment in augments if augment]
+    if not wanted:
+        return None
+
+    def augment(
+        x: np.ndarray, y: np.ndarray, generator: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        for change in wanted:
+            x, y = change(x, y, generator)
+        return x, y
+
+    return augment
 
 
 def hide(columns: Sequence[int], probability: float) -> Augment:
@@ -112,11 +143,13 @@ def hide(columns: Sequence[int], probability: float) -> Augment:
     Each patient of a batch loses all of ``columns`` together with ``probability``.
     """
 
-    def augment(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    def augment(
+        x: np.ndarray, y: np.ndarray, generator: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         hidden = generator.random(x.shape[:-1]) < probability
         masked = x.copy()
         masked[..., list(columns)] = np.where(hidden[..., None], np.nan, x[..., list(columns)])
-        return masked
+        return masked, y
 
     return augment
 
@@ -127,3 +160,8 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     index = np.stack([np.resize(r, longest) for r in rows])
     mask = np.arange(longest) < np.array([len(r) for r in rows])[:, None]
     return index, mask
+
+
+def chunk(x: np.ndarray) -> int:
+    """How many patients ``[n, ...]`` go through a network together: fewer where one holds much."""
+    return max(64, min(CHUNK, VALUES // max(1, int(np.prod(x.shape[1:])))))

@@ -18,7 +18,8 @@ from medgraft.errors import ConfigError
 from medgraft.networks.model import Network, build
 from medgraft.preparation.arrays import Prepared, write_json, write_table
 from medgraft.training import replicas, weights
-from medgraft.training.fit import Patients, fit, leads, outputs
+from medgraft.training.fit import fit, leads, outputs
+from medgraft.training.patients import Patients
 from medgraft.training.pretrain import fitted, patients_of
 from medgraft.training.replicas import State
 from medgraft.training.verification import verify_preparation

@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,30 +14,12 @@ import polars as pl
 import torch
 
 from medgraft.config import FitConfig, TrainerConfig
+from medgraft.construct import construct
 from medgraft.errors import ConfigError
 from medgraft.networks.model import Network
-from medgraft.training.batches import CHUNK, Augment, Batches, padded
+from medgraft.training.batches import Batches, chunk, padded, together
+from medgraft.training.patients import Patients
 from medgraft.training.replicas import Replicas, State
-
-
-@dataclass(frozen=True)
-class Patients:
-    """Patients of one cohort and the parts each replica may use.
-
-    ``x [n, ...]`` raw, ``y [n]``; ``train`` and ``validation``: rows of each replica; ``seeds``:
-    one per replica.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    train: Sequence[Sequence[int]]
-    validation: Sequence[Sequence[int]]
-    seeds: Sequence[int]
-
-    def some(self, which: slice) -> Patients:
-        """The same patients for some of the replicas."""
-        parts = self.train[which], self.validation[which], self.seeds[which]
-        return Patients(self.x, self.y, *parts)
 
 
 def fit(
@@ -49,7 +30,6 @@ def fit(
     trained: set[str],
     config: FitConfig,
     trainer: TrainerConfig,
-    augment: Augment | None = None,
     start_counts: bool = False,
 ) -> tuple[State, pl.DataFrame]:
     """Train all replicas, at most ``trainer.replicas_at_once`` together.
@@ -68,7 +48,6 @@ def fit(
             patients.some(which),
             config=config,
             trainer=trainer,
-            augment=augment,
             start_counts=start_counts,
         )
         states.append(replicas.state())
@@ -82,7 +61,6 @@ def fit_together(
     *,
     config: FitConfig,
     trainer: TrainerConfig,
-    augment: Augment | None,
     start_counts: bool,
 ) -> list[dict[str, Any]]:
     """Train some replicas in place under one Lightning trainer; returns the checks."""
@@ -94,14 +72,14 @@ def fit_together(
             f"batch_size {config.batch_size}: expected a multiple of {runner.world_size}, the "
             "processes that share a batch"
         )
+    steps = config.max_steps or trainer.max_steps
     module = ReplicaModule(
         replicas,
         optimizer=config.optimizer,
-        x=patients.x,
-        y=patients.y,
-        validation=patients.validation,
+        patients=patients,
         check_every=trainer.check_every,
         patience=trainer.patience,
+        factor=construct(config.schedule, steps=steps) if config.schedule else None,
         start_counts=start_counts,
     )
     batches = Batches(
@@ -110,12 +88,12 @@ def fit_together(
         rows=patients.train,
         seeds=patients.seeds,
         size=config.batch_size,
-        steps=trainer.max_steps,
+        steps=steps,
         # DDP averages gradients once per call of the training step.
         chunk=trainer.check_every if runner.world_size == 1 else 1,
         rank=runner.global_rank,
         world=runner.world_size,
-        augment=augment,
+        augment=together(patients.question, patients.augment),
     )
     runner.fit(module, batches)
     return module.history
@@ -170,9 +148,10 @@ def outputs(
     """Raw outputs ``[len(rows[r]), C]`` of each replica for its own rows of ``x``."""
     replicas = Replicas(template, state).eval()
     index, _ = padded(rows)
+    size = chunk(x)
     parts = [
-        replicas(torch.from_numpy(x[index[:, start : start + CHUNK]])).float().numpy()
-        for start in range(0, index.shape[1], CHUNK)
+        replicas(torch.from_numpy(x[index[:, start : start + size]])).float().numpy()
+        for start in range(0, index.shape[1], size)
     ]
-    together = np.concatenate(parts, axis=1)
-    return [together[r, : len(mine)] for r, mine in enumerate(rows)]
+    answers = np.concatenate(parts, axis=1)
+    return [answers[r, : len(mine)] for r, mine in enumerate(rows)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from medgraft.construct import construct
-from medgraft.training.batches import CHUNK, padded
+from medgraft.training.batches import chunk, padded, stream
+from medgraft.training.patients import Patients
 from medgraft.training.replicas import Replicas
 
 Backward = Callable[[Tensor], None]
@@ -27,10 +28,10 @@ class ReplicaModule(pl.LightningModule):
     Args:
         replicas: what to train.
         optimizer: constructor of a ``torch.optim`` optimiser.
-        x: raw patients ``[n, ...]``; ``y``: outcomes ``[n]``.
-        validation: validation rows of each replica.
+        patients: whose validation part decides when to stop.
         check_every: optimiser steps between checks.
         patience: checks without improvement.
+        factor: what the learning rate is multiplied by at each step.
         start_counts: the values before the first step are those of a trained model and may turn
             out to be the best; untrained ones may not, however lucky on few validation patients.
     """
@@ -44,18 +45,18 @@ class ReplicaModule(pl.LightningModule):
         replicas: Replicas,
         *,
         optimizer: Mapping[str, Any],
-        x: np.ndarray,
-        y: np.ndarray,
-        validation: Sequence[Sequence[int]],
+        patients: Patients,
         check_every: int,
         patience: int,
+        factor: Callable[[int], float] | None = None,
         start_counts: bool = False,
     ) -> None:
         super().__init__()
         self.replicas: Replicas = replicas
         self.optimizer = dict(optimizer)
-        self.cohort = (x, y, *padded(validation))
+        self.cohort = (patients.x, patients.y, *padded(patients.validation))
         self.check_every, self.patience = check_every, patience
+        self.factor, self.question = factor, patients.question
         self.start_counts = start_counts
         self.steps = 0
         self.history: list[dict[str, Any]] = []
@@ -91,6 +92,10 @@ class ReplicaModule(pl.LightningModule):
 
     def one_step(self, x: Tensor, y: Tensor, optimizer: Any, backward: Backward) -> None:
         """One optimiser step of every replica: ``x [R, b, ...]``, ``y [R, b]``."""
+        if self.factor:
+            for group in optimizer.param_groups:
+                base = group.setdefault("base_lr", group["lr"])
+                group["lr"] = base * self.factor(self.steps)
         losses = self.replicas(x, y).mean(dim=1)
         optimizer.zero_grad()
         backward(losses.sum())
@@ -146,11 +151,22 @@ class ReplicaModule(pl.LightningModule):
         self.replicas.eval()
         x, y, index, mask = self.cohort
         total = torch.zeros(self.replicas.count, device=self.device)
-        for start in range(0, index.shape[1], CHUNK):
-            part = slice(start, start + CHUNK)
-            patients = torch.from_numpy(x[index[:, part]]).to(self.device)
-            outcomes = torch.from_numpy(y[index[:, part]]).to(self.device)
+        size = chunk(x)
+        for start in range(0, index.shape[1], size):
+            part = slice(start, start + size)
+            patients, outcomes = self.asked(x[index[:, part]], y[index[:, part]], mask[:, part])
             counted = torch.from_numpy(mask[:, part]).to(self.device)
-            total += (self.replicas(patients, outcomes).float() * counted).sum(1)
+            losses = self.replicas(patients, outcomes).float()
+            total += torch.where(counted, losses, 0.0).sum(1)
         self.replicas.train()
         return total / torch.from_numpy(mask.sum(1)).to(self.device)
+
+    def asked(self, x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Validation patients ``[R, c, ...]`` on the device; padding has no outcome (NaN)."""
+        if self.question:
+            both = zip(x, y, strict=True)
+            pairs = [self.question(a, b, stream(r)) for r, (a, b) in enumerate(both)]
+            x, y = (np.stack([pair[i] for pair in pairs]) for i in (0, 1))
+        if np.issubdtype(y.dtype, np.floating):
+            y[~mask] = np.nan
+        return torch.from_numpy(x).to(self.device), torch.from_numpy(y).to(self.device)

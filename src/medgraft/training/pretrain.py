@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import polars as pl
 import torch
 
 from medgraft.config import PretrainConfig, TrainerConfig
-from medgraft.networks.model import Network, build
+from medgraft.construct import construct
+from medgraft.networks.model import Network
 from medgraft.preparation.arrays import Prepared, write_table
 from medgraft.training import replicas, weights
 from medgraft.training.batches import hide
-from medgraft.training.fit import Patients, fit, leads
+from medgraft.training.fit import fit, leads
+from medgraft.training.patients import Patients
+from medgraft.training.pretexts.supervised import Supervised
 from medgraft.training.replicas import State
 from medgraft.training.verification import verify_preparation
 
@@ -41,32 +45,40 @@ def pretrain(
         out: folder to write.
     """
     patients = patients_of(source, design)
+    pretext = construct(config.pretext) if config.pretext else Supervised()
     template, state = replicas.build(
-        lambda seed: build(spec, source.schema, seed=seed), patients.seeds
+        lambda seed: pretext.network(spec, source.schema, seed=seed), patients.seeds
     )
     state |= fitted(template, patients)
     names = {name for name, _ in template.named_parameters()}
     features = source.schema["features"]
     lost = [i for i, feature in enumerate(features) if feature["origin"] == "source_only"]
+    shown = replace(
+        patients,
+        augment=hide(lost, config.hide_probability) if lost else None,
+        question=pretext.batch,
+    )
     trained, history = fit(
         template,
         state,
-        patients,
+        shown,
         trained=names,
         config=config,
         trainer=trainer,
-        augment=hide(lost, config.hide_probability) if lost else None,
     )
     verify_preparation(trained, source, patients.train, spec=spec["input"])
     if leads():
-        weights.write(out, trained, {"network": spec, "schema": source.schema})
+        schema = source.schema | ({"outcome": pretext.outcome} if pretext.outcome else {})
+        weights.write(out, trained, {"network": spec, "schema": schema})
         write_table(history, out / "history.parquet")
 
 
 def patients_of(cohort: Prepared, design: pl.DataFrame) -> Patients:
     """The cohort's arrays with the parts and seeds of the design's replicas."""
-    columns = (design[name].to_list() for name in ("train", "validation", "init_seed"))
-    return Patients(cohort.x, cohort.y, *columns)
+    train, validation, seeds = (
+        design[name].to_list() for name in ("train", "validation", "init_seed")
+    )
+    return Patients(cohort.x, cohort.y, train, validation, seeds)
 
 
 def fitted(template: Network, patients: Patients) -> State:

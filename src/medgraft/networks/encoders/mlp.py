@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ class Mlp(nn.Module):
         widths: width of each hidden layer, e.g. ``[64, 64]``.
         activation: ``relu``, ``gelu`` or ``tanh``.
     """
+
+    places: ClassVar[int] = 0
 
     def __init__(self, inputs: int, widths: Sequence[int], activation: str = "relu") -> None:
         super().__init__()

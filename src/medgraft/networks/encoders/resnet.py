@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import rtdl_revisiting_models as rtdl
 from torch import Tensor, nn
 
@@ -12,6 +14,8 @@ class TabularResNet(nn.Module):
     The authors' own blocks; the final normalisation belongs to the last layer. Dropout stays 0 by
     default because a replica with dropout draws other masks alone than among others.
     """
+
+    places: ClassVar[int] = 0
 
     def __init__(
         self,

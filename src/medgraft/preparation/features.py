@@ -1,0 +1,143 @@
+"""What single features of a table give away, lack, or say differently in source and target."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medgraft.cohorts.schema import Outcome
+from medgraft.preparation.alignment import Aligned, Table
+from medgraft.preparation.findings import Finding, listed
+
+# A feature that tells the outcome of every patient is called a leak when shuffled outcomes would do
+# so in less than one study in a thousand (all features together).
+IMPLAUSIBLE = 1e-3
+MISSING_APART = 0.25
+
+Numbers = NDArray[np.float64]
+
+
+def findings(aligned: Aligned) -> Iterator[Finding]:
+    """Every finding about a single feature of the aligned tables."""
+    for table in aligned.tables:
+        if table.y.ndim == 1:
+            yield from _telling(aligned, table)
+    for table in aligned.tables:
+        yield from _dull(aligned, table)
+    yield from _missing_apart(aligned)
+    yield from _partly_measured(aligned)
+
+
+def _measured(aligned: Aligned, table: Table) -> Iterator[tuple[str, Numbers]]:
+    absent = {"source": "target_only", "target": "source_only"}[table.role]
+    for position, feature in enumerate(aligned.features):
+        if feature.origin != absent:
+            yield feature.column.name, table.x[:, position]
+
+
+def _dull(aligned: Aligned, table: Table) -> Iterator[Finding]:
+    kinds = {name: len(np.unique(values)) for name, values in _measured(aligned, table)}
+    empty = [name for name, values in _measured(aligned, table) if np.isnan(values).all()]
+    constant = [name for name, number in kinds.items() if number == 1 and name not in empty]
+    for check, names, told in (
+        ("empty feature", empty, "missing"),
+        ("constant feature", constant, "the same value"),
+    ):
+        if names:
+            message = f"{told} for every patient of the {table.role}: {listed(names)}"
+            yield Finding(check, "warning", table.role, len(names), message)
+
+
+def _telling(aligned: Aligned, table: Table) -> Iterator[Finding]:
+    outcome, role, y, width = table.outcome, table.role, table.y, table.x.shape[1]
+    for name, values in _measured(aligned, table):
+        known = ~np.isnan(values)
+        rows = int(known.sum())
+        if _tells_outcome(outcome, values[known], y[known], width):
+            message = f"{name} alone tells {outcome.name} in every {role} row that has it"
+            yield Finding("outcome in a feature", "leak", role, rows, message)
+        elif _separates(outcome, values[known], y[known], width):
+            message = (
+                f"{name} alone ranks {outcome.name} without an error in the {role}: "
+                "is it known before the outcome is?"
+            )
+            yield Finding("perfect predictor", "warning", role, rows, message)
+        if _tells_outcome(outcome, known.astype(np.float64), y, width):
+            message = f"whether {name} was measured tells {outcome.name} in the {role}"
+            yield Finding("outcome in missingness", "leak", role, len(table), message)
+
+
+def _tells_outcome(outcome: Outcome, values: Numbers, y: Numbers, features: int) -> bool:
+    """Whether `values` [n] are the outcome under another name, beyond chance.
+
+    Classes: every distinct value belongs to one class. k distinct values can be labelled in at most
+    C^k ways, out of n! / prod(n_c!) equally likely shuffles of the outcome, which bounds the
+    probability of it happening by chance. Regression: the outcome is a straight line of the values.
+    """
+    if len(np.unique(y)) < 2 or len(np.unique(values)) < 2:
+        return False
+    if outcome.task == "regression":
+        return len(y) > 2 and abs(np.corrcoef(values, y)[0, 1]) > 1 - 1e-12
+    kinds, value = np.unique(values, return_inverse=True)
+    classes = np.unique(np.stack([value, y.astype(np.int64)]), axis=1).shape[1]
+    if classes > len(kinds):
+        return False
+    chance = len(kinds) * math.log(len(np.unique(y))) - _log_shuffles(y)
+    return chance + math.log(features) < math.log(IMPLAUSIBLE)
+
+
+def _separates(outcome: Outcome, values: Numbers, y: Numbers, features: int) -> bool:
+    """Whether ranking by `values` [n] makes no error, AUROC 0 or 1 for some class, beyond chance.
+
+    Under shuffled outcomes one order in n! / prod(n_c!) separates, in either direction.
+    """
+    if len(np.unique(y)) < 2:
+        return False
+    if outcome.task == "regression":
+        from scipy.stats import rankdata
+
+        perfect = any(np.array_equal(rankdata(v), rankdata(y)) for v in (values, -values))
+        return perfect and math.log(2 * features) - _log_shuffles(y) < math.log(IMPLAUSIBLE)
+    return any(_apart(values, y == label, features) for label in np.unique(y))
+
+
+def _apart(values: Numbers, member: NDArray[np.bool_], features: int) -> bool:
+    inside, outside = values[member], values[~member]
+    if inside.max() >= outside.min() and outside.max() >= inside.min():
+        return False
+    return math.log(2 * features) - _log_shuffles(member) < math.log(IMPLAUSIBLE)
+
+
+def _log_shuffles(y: NDArray) -> float:
+    sizes = np.unique(y, return_counts=True)[1]
+    return math.lgamma(len(y) + 1) - sum(math.lgamma(size + 1) for size in sizes)
+
+
+def _missing_apart(aligned: Aligned) -> Iterator[Finding]:
+    """Report features missing much more often in one role than in the other.
+
+    A difference of shares above 0.25 with a p (Fisher) below 0.001 / features is reported.
+    """
+    from scipy.stats import fisher_exact
+
+    place = {feature.column.name: i for i, feature in enumerate(aligned.features)}
+    shared = [feature.column.name for feature in aligned.features if feature.origin == "shared"]
+    apart = []
+    for name in shared:
+        here, there = (np.isnan(table.x[:, place[name]]) for table in aligned.tables)
+        if abs(here.mean() - there.mean()) <= MISSING_APART:
+            continue
+        p = fisher_exact([[gone.sum(), (~gone).sum()] for gone in (here, there)]).pvalue
+        if p < IMPLAUSIBLE / len(shared):
+            apart.append(f"{name} ({here.mean():.0%} and {there.mean():.0%})")
+    if apart:
+        message = f"missing unequally often in source and target: {listed(apart)}"
+        yield Finding("missing apart", "warning", "source and target", len(apart), message)
+
+
+def _partly_measured(aligned: Aligned) -> Iterator[Finding]:
+    names = aligned.told["partly_measured"]
+    if names:
+        message = f"{listed(names)} left out: not every site measured it (mode masked keeps it)"
+        yield Finding("partly measured", "note", "source and target", len(names), message)
