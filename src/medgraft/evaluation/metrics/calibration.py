@@ -16,6 +16,7 @@ from medgraft.evaluation.metrics.metric import (
 BINS = 10
 STEPS = 200
 TOLERANCE = 1e-7
+LOOSE = 1e-3
 
 
 def recalibrate(
@@ -43,7 +44,10 @@ def recalibrate(
         if not going.any():
             break
         if not going.all():
-            rows, at, weight = rows[going], at[:, going], weight[:, going]
+            rows, at, weight, move = rows[going], at[:, going], weight[:, going], move[going]
+    else:
+        # Where every risk is next to 0 or 1 rounding keeps the last digits moving.
+        found[:, rows[move < LOOSE]] = at[:, move < LOOSE]
     return found[0], found[1]
 
 
