@@ -50,7 +50,8 @@ MISTAKES = {
     "trainer.devices=many": "trainer.devices: got 'many': expected a positive number or 'auto'",
     "trainer.precision=64": "trainer.precision: got '64': "
     "input should be '32', '16-mixed' or 'bf16-mixed'",
-    "finetune=adam": "finetune: got 'adam': expected the keys optimizer, batch_size, max_steps, schedule",
+    "finetune=adam": "finetune: got 'adam': expected the keys optimizer, batch_size, max_steps, "
+    "schedule",
     "cohort=own": OWN,
     "cohort.source=[clinic]": "cohort: clinic cannot be source and target at once",
     "evaluation.reference=scrach": "evaluation.reference: 'scrach' is not run; "
