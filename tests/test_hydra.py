@@ -159,6 +159,37 @@ def test_help_outside_a_project(run, tmp_path, monkeypatch):
     assert out.rstrip().endswith("the part to print, e.g. finetune.optimizer")
 
 
+# Hardware
+
+MACHINES = {
+    "cpu": {},
+    "gpu": {"accelerator": "gpu"},
+    "ddp": {"accelerator": "auto", "devices": 2, "strategy": "ddp"},
+}
+
+
+@pytest.mark.parametrize("precision", ["32", "16-mixed", "bf16-mixed"])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_hardware_changes_the_trainer_alone(project, machine, precision):
+    """And of it what belongs to the machine: no seed, no batch size, no number of steps."""
+    usual = composition.compose(project, [])
+    other = composition.compose(project, [f"trainer={machine}", f"trainer.precision={precision}"])
+    changed = MACHINES[machine] | ({} if precision == "32" else {"precision": precision})
+    sections = config.validate(other).model_dump()
+    assert sections.pop("trainer") == usual.pop("trainer") | changed
+    assert sections == config.validate(usual | {"trainer": other["trainer"]}).model_dump(
+        exclude={"trainer"}
+    )
+
+
+@pytest.mark.parametrize("name", ["precision", *config.UNTRACKED])
+def test_only_precision_trains_anew(root, name):
+    """A device may not change a result, so DVC is not told of it; precision changes what trains."""
+    stages = [stage for stage in ("preprocess", "pretrain", "finetune", "evaluate", "deploy")
+              if f"trainer.{name}" in config.declared(root, stage)]  # fmt: skip
+    assert stages == (["pretrain", "finetune"] if name == "precision" else [])
+
+
 # A folder of one's own
 
 
