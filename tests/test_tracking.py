@@ -14,19 +14,27 @@ from medgraft.errors import MedgraftError, StageError
 from medgraft.tracking import track
 
 TAGS = {"git_commit": "0123456789abcdef", "dirty": "false", "data_hash": "d1", "design_hash": "e1"}
+
+
+def _strategy(name: str, init: str, **settings: object) -> dict:
+    """What dvc.yaml declares for a strategy: its own yaml under its name, and what all share."""
+    own = {"description": "…", "init": {"_target_": f"medgraft.transfer.init.{init}"}}
+    return {"strategies": {name: own | settings}, "encoder": {"_target_": "a.b.Mlp", "widths": [8]}}
+
+
 PARAMS = {
     "pipeline": {"seed": 1},
     "preprocess": {"cohort": {"source": ["cleveland"], "target": "va"}, "seed": 1},
     "pretrain": {"trainer": {"learning_rate": 0.001, "steps": 40}},
-    "finetune@fine_tune": {"strategy": {"init": {"_target_": "source"}, "rate": 1e-4}},
-    "finetune@from_scratch": {"strategy": {"init": {"_target_": "random"}, "rate": 1e-3}},
-    "finetune@source_as_is": {"strategy": {"init": {"_target_": "source"}}},
-    "evaluate": {"draws": 2000, "metrics": ["auroc", "brier"]},
+    "finetune@fine_tune": _strategy("fine_tune", "source", rate=1e-4),
+    "finetune@from_scratch": _strategy("from_scratch", "random", rate=1e-3),
+    "finetune@source_as_is": _strategy("source_as_is", "source"),
+    "evaluate": {"draws": 2000, "metrics": {"auroc": {"_target_": "m.Auroc"}, "brier": {}}},
 }
 VALUES = {  # auroc, low, high; difference, low, high, p_holm; verdict
-    "fine_tune": (0.78, 0.71, 0.84, 0.06, 0.01, 0.11, 0.03, "better"),
+    "fine_tune": (0.78, 0.71, 0.84, 0.06, 0.01, 0.11, 0.03, "helps"),
     "from_scratch": (0.72, 0.64, 0.79, None, None, None, None, "reference"),
-    "source_as_is": (0.74, 0.66, 0.80, 0.02, -0.04, 0.08, 0.52, "undecided"),
+    "source_as_is": (0.74, 0.66, 0.80, 0.02, -0.04, 0.08, 0.52, "cannot tell"),
 }
 SENTENCE = "Transfer helps: auroc 0.78 instead of 0.72 (difference 0.06, 95 % 0.01 to 0.11)."
 
@@ -68,6 +76,7 @@ def _verdict() -> dict:
             "uses_source": name != "from_scratch",
         }
         for name, (value, _, _, difference, low, high, p, verdict) in VALUES.items()
+        if verdict != "reference"
     }
     return {
         "primary": "auroc",
@@ -179,7 +188,7 @@ def test_parent_carries_champion_numbers(store):
     _, uri, ids = store
     parent = _client(uri).get_run(ids["pipeline"])
     champion = _client(uri).get_run(ids["finetune@fine_tune"])
-    assert parent.info.run_name == "cleveland → va: fine_tune ships"
+    assert parent.info.run_name == "helps: cleveland → va"
     shared = champion.data.metrics.keys() - {"train_loss", "validation_loss"}
     assert parent.data.metrics == {name: champion.data.metrics[name] for name in shared}
     assert SENTENCE in parent.data.tags["mlflow.note.content"]
@@ -187,7 +196,7 @@ def test_parent_carries_champion_numbers(store):
 
 def test_children_name_their_parent(store, table):
     _, _, ids = store
-    children = table.drop(index="cleveland → va: fine_tune ships")
+    children = table.drop(index="helps: cleveland → va")
     assert set(children["tags.mlflow.parentRunId"]) == {ids["pipeline"]}
     assert set(children["tags.dvc_stage"]) == set(PARAMS) - {"pipeline"}
     assert set(children["status"]) == {"FINISHED"}
@@ -210,14 +219,89 @@ def test_logging_time_is_no_duration(store):
 def test_parent_describes_every_strategy(store):
     _, uri, ids = store
     note = _client(uri).get_run(ids["pipeline"]).data.tags["mlflow.note.content"]
-    assert "| fine_tune | 0.780 | +0.060 | +0.010 | +0.110 | better |" in note
+    assert "| fine_tune | 0.780 | +0.060 | +0.010 | +0.110 | helps |" in note
     assert "| from_scratch | 0.720 | – | – | – | reference |" in note
 
 
-def test_params_are_flat_and_own(store):
+def test_params_are_short_and_comparable(store):
+    """Every strategy says the same things under the same names; prose is in the description."""
     _, uri, ids = store
-    params = _client(uri).get_run(ids["finetune@fine_tune"]).data.params
-    assert params == {"strategy.init._target_": "source", "strategy.rate": "0.0001"}
+    shared = {"encoder": "Mlp", "encoder.widths": "[8]"}
+    for name, init, rate in (
+        ("fine_tune", "source", "0.0001"),
+        ("from_scratch", "random", "0.001"),
+    ):
+        assert _client(uri).get_run(ids[f"finetune@{name}"]).data.params == shared | {
+            "strategy.name": name,
+            "strategy.init": init,
+            "strategy.rate": rate,
+        }
+
+
+def test_pipeline_has_the_params_of_all(store):
+    """So that two pipeline runs can be compared without opening them."""
+    _, uri, ids = store
+    assert _client(uri).get_run(ids["pipeline"]).data.params == {
+        "seed": "1",
+        "cohort.source": "cleveland",
+        "cohort.target": "va",
+        "trainer.learning_rate": "0.001",
+        "trainer.steps": "40",
+        "encoder": "Mlp",
+        "encoder.widths": "[8]",
+        "strategies": "fine_tune, from_scratch, source_as_is",
+        "draws": "2000",
+        "metrics": "auroc, brier",
+    }
+
+
+def test_primary_metric_comes_first(store):
+    """Before the other metrics, with its interval and its difference to the reference."""
+    _, uri, ids = store
+    for key in ("pipeline", "finetune@fine_tune"):
+        assert list(_client(uri).get_run(ids[key]).data.metrics)[:7] == [
+            *("auroc", "auroc_low", "auroc_high"),
+            *("difference", "difference_low", "difference_high", "p_holm"),
+        ]
+
+
+def test_strategy_describes_itself(store):
+    _, uri, ids = store
+    notes = {
+        name: _client(uri).get_run(ids[f"finetune@{name}"]).data.tags["mlflow.note.content"]
+        for name in ("fine_tune", "from_scratch")
+    }
+    assert notes == {
+        "fine_tune": "**helps** – fine tune on the target cohort\n\nauroc 0.780 (95 % CI 0.710 to "
+        "0.840), +0.060 (+0.010 to +0.110) compared with from_scratch",
+        "from_scratch": "**reference** – what every other strategy is compared with\n\n"
+        "auroc 0.720 (95 % CI 0.640 to 0.790)",
+    }
+
+
+def test_experiment_links_to_tables(store):
+    """Of what a reader looks for; MLflow's own table shows neither metric nor verdict."""
+    _, uri, _ = store
+    experiment = _client(uri).get_experiment_by_name("heart")
+    note = experiment.tags["mlflow.note.content"]
+    page = f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+    assert f"[Strategies, best first]({page}&viewStateShareKey=strategies)" in note
+    view = json.loads(experiment.tags["mlflow.sharedViewState.strategies"])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`auroc`", False)
+    shown = [name.split("`")[1] for name in view["selectedColumns"]]
+    assert shown == [
+        "verdict",
+        *("auroc", "auroc_low", "auroc_high"),
+        *("difference", "difference_low", "difference_high", "p_holm", "reused"),
+    ]
+
+
+def test_empty_tags_are_left_out(store):
+    folder, uri, _ = store
+    ids = _track(folder / "work", uri, tags=TAGS | {"dvc_exp": ""}, experiment="tags")
+    tags = _client(uri).get_run(ids["evaluate"]).data.tags
+    assert TAGS.items() <= tags.items()
+    assert "dvc_exp" not in tags
 
 
 def test_curves_average_present_replicas(store):
@@ -248,6 +332,10 @@ def test_reused_stage_keeps_metrics(store):
     second = _track(folder / "work", uri, reused={"finetune@fine_tune"}, previous=first)
     data = _client(uri).get_run(second["finetune@fine_tune"]).data
     assert data.tags["reused"] == "true"
+    assert data.tags["mlflow.note.content"].endswith(
+        "compared with from_scratch\n\n"
+        "Reused: not run again, because nothing it depends on had changed."
+    )
     assert data.tags["reused_from"] == first["finetune@fine_tune"]
     assert data.metrics == _client(uri).get_run(first["finetune@fine_tune"]).data.metrics
     assert "reused" not in _client(uri).get_run(second["pretrain"]).data.tags
@@ -262,7 +350,7 @@ def test_failed_run_has_no_verdict(store, tmp_path):
     ids = _track(work, uri, status="FAILED")
     parent = _client(uri).get_run(ids["pipeline"])
     assert parent.info.status == "FAILED"
-    assert parent.info.run_name == "cleveland → va: failed"
+    assert parent.info.run_name == "failed: cleveland → va"
     assert parent.data.metrics == {}
     assert "finetune@fine_tune" not in ids
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from medgraft import __version__, composition, config
-from medgraft.errors import MedgraftError
+from medgraft.errors import ConfigError, MedgraftError
 from medgraft.stages.run import CHAMPION, EVALUATION
 
 OVERRIDES = "Hydra overrides, e.g. experiment=heart strategies=[scratch,fine_tune]"
+GROUPS = """\
+== Configuration groups ==
+Compose your configuration from those groups (group=option)
+or from several options of strategies and metrics (group=[option,option])"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,12 +42,14 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"medgraft {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    repro = commands.add_parser("repro", help="compose, get the data, run the pipeline, print")
+    repro = commands.add_parser(
+        "repro", help="compose, get the data, run the pipeline, print", add_help=False
+    )
     takes_overrides(repro)
     repro.add_argument("--mirror", type=Path, help="folder that holds published files, for offline")
     repro.set_defaults(run=run_repro)
 
-    compose = commands.add_parser("compose", help="write params.yaml from conf/")
+    compose = commands.add_parser("compose", help="write params.yaml from conf/", add_help=False)
     takes_overrides(compose)
     compose.set_defaults(run=run_compose)
 
@@ -61,17 +70,49 @@ def parser() -> argparse.ArgumentParser:
 
 def takes_overrides(command: argparse.ArgumentParser) -> None:
     """What a command that composes the configuration accepts."""
+    command.add_argument("-h", "--help", action=GroupsHelp, nargs=0, help="show this and exit")
     command.add_argument("overrides", nargs="*", help=OVERRIDES)
     command.add_argument("--defaults", action="store_true", help="forget earlier overrides")
     command.add_argument("--config-dir", type=Path, help="your own conf/, searched beside this one")
+    command.add_argument(
+        "--cfg", nargs="?", const="job", help="print the configuration instead; write nothing"
+    )
+    command.add_argument("--package", help="with --cfg: the part to print, e.g. finetune.optimizer")
+
+
+class GroupsHelp(argparse.Action):
+    """Help that ends with the groups of ``conf/`` and their options, as Hydra's does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, *_: Any) -> None:
+        """Print and exit; outside a project there are no groups to tell of."""
+        parser.print_help()
+        with suppress(ConfigError):
+            print(groups_help(config.project_root(), namespace.config_dir))
+        parser.exit()
+
+
+def groups_help(root: Path, own: Path | None) -> str:
+    """Hydra's list of configuration groups, wrapped."""
+    lines = [
+        textwrap.fill(f"{name}: {', '.join(options)}", width=80, subsequent_indent="  ")
+        for name, options in composition.groups(root, own).items()
+    ]
+    return "\n".join(["", GROUPS, "", *lines])
 
 
 def run_compose(chosen: argparse.Namespace) -> int:
     """Compose and validate; overrides given replace the recorded ones."""
     root = config.project_root()
-    given = bool(chosen.overrides) or chosen.defaults or chosen.config_dir
-    overrides = [*chosen.overrides, *search_path(chosen.config_dir)] if given else None
-    config.settle(root, composition.compose(root, overrides))
+    # Hydra's users write `--cfg job`; whatever else follows --cfg is an override.
+    given = [one for one in (chosen.cfg, *chosen.overrides) if one not in (None, "job")]
+    replaces = bool(given) or chosen.defaults or chosen.config_dir
+    overrides = [*given, *search_path(chosen.config_dir)] if replaces else None
+    params = composition.compose(root, overrides)
+    if chosen.cfg or chosen.package:
+        config.validate(params)
+        print(composition.shown(params, chosen.package), end="")
+        return 0
+    config.settle(root, params)
     if overrides is not None:
         composition.record(root, overrides)
     return 0
@@ -79,7 +120,8 @@ def run_compose(chosen: argparse.Namespace) -> int:
 
 def search_path(folder: Path | None) -> list[str]:
     """The override that lets Hydra find a user's own configurations beside ``conf/``."""
-    return [f"hydra.searchpath=[file://{folder.resolve()}]"] if folder else []
+    place = str(folder.resolve()).replace("'", r"\'") if folder else ""
+    return [f"{composition.SEARCHPATH}=['file://{place}']"] if folder else []
 
 
 def run_fetch(chosen: argparse.Namespace) -> int:
@@ -95,6 +137,8 @@ def run_repro(chosen: argparse.Namespace) -> int:
     from medgraft.raw_data import dvc, materialise
 
     run_compose(chosen)
+    if chosen.cfg or chosen.package:
+        return 0
     root = config.project_root()
     materialise(root, mirror=chosen.mirror)
     if dvc(root, "repro"):

@@ -7,7 +7,10 @@ The choices are themselves a Hydra configuration, ``conf/chosen.yaml``: it start
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from medgraft.construct import suggest
 from medgraft.errors import ConfigError
 
 CHOSEN = "chosen"
+SEARCHPATH = "hydra.searchpath"
 HEADER = "# Written by `medgraft compose` and `medgraft repro`: what this project chose.\n"
 
 
@@ -38,7 +42,8 @@ def compose(root: Path, overrides: Iterable[str] | None = None) -> dict[str, Any
     try:
         return _hydra(root, overrides)
     except _hydra_errors() as error:
-        alone = [(one, _refusal(root, one)) for one in overrides]
+        own = [one for one in overrides if one.startswith(f"{SEARCHPATH}=")]
+        alone = [(one, _refusal(root, one, own)) for one in overrides]
         lines = [f"{one}: {message}" for one, message in alone if message]
         raise ConfigError("\n".join(lines) or _reason(root, error)) from None
 
@@ -60,7 +65,10 @@ def _hydra(root: Path, overrides: list[str], *, name: str = "config") -> dict[st
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    with initialize_config_dir(config_dir=str(root / "conf"), version_base="1.3"):
+    with (
+        _absent_folder_named(),
+        initialize_config_dir(config_dir=str(root / "conf"), version_base="1.3"),
+    ):
         config = hydra_compose(config_name=name, overrides=overrides)
     written: Any = OmegaConf.to_container(config)
     missing = [key for key, value in dotted(written) if value == "???"]
@@ -68,6 +76,20 @@ def _hydra(root: Path, overrides: list[str], *, name: str = "config") -> dict[st
         raise ConfigError("\n".join(f"{key}: needs a value" for key in missing))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     return {str(key): value for key, value in plain.items()}
+
+
+@contextmanager
+def _absent_folder_named() -> Iterator[None]:
+    """Hydra only warns that a folder of its search path is absent, and then misses its files."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=f"provider={SEARCHPATH}")
+        try:
+            yield
+        except UserWarning as warning:
+            folder = re.sub(r".*path=(.*) is not available.*", r"\1", str(warning), flags=re.S)
+            raise ConfigError(
+                f"{folder}: the folder of --config-dir is absent; --defaults forgets it"
+            ) from None
 
 
 def _hydra_errors() -> tuple[type[Exception], ...]:
@@ -78,10 +100,10 @@ def _hydra_errors() -> tuple[type[Exception], ...]:
     return HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError
 
 
-def _refusal(root: Path, override: str) -> str:
-    """Why Hydra refuses this override alone; empty if it does not."""
+def _refusal(root: Path, override: str, own: list[str]) -> str:
+    """Why Hydra refuses this override with those for one's ``own`` folder; empty if it does not."""
     try:
-        _hydra(root, [override])
+        _hydra(root, [*own, override])
     except _hydra_errors() as error:
         if "Could not override" not in str(error):
             return _reason(root, error)
@@ -96,11 +118,13 @@ def _reason(root: Path, error: Exception) -> str:
     missing = getattr(error, "missing_cfg_file", None)
     if missing:
         group, _, name = missing.rpartition("/")
-        known = [path.stem for path in (root / "conf" / group).glob("*.yaml")]
+        options = getattr(error, "options", None) or (root / "conf" / group).glob("*.yaml")
+        known = [Path(option).stem for option in options]
         return f"there is no conf/{missing}.yaml{suggest(name, known)}"
     mark = getattr(error, "problem_mark", None)
     if mark:
-        path = Path(mark.name).relative_to(root)
+        path = Path(mark.name)
+        path = path.relative_to(root) if root in path.parents else path
         return f"{path}, line {mark.line + 1}: not YAML: {getattr(error, 'problem', '')}"
     return next(line.strip() for line in str(error).splitlines() if line.strip())
 
@@ -109,6 +133,40 @@ def _known(root: Path) -> list[str]:
     """Every key and every group an override may name."""
     groups = [folder.name for folder in (root / "conf").iterdir() if folder.is_dir()]
     return [key for key, _ in dotted(_hydra(root, []))] + groups
+
+
+def groups(root: Path, own: Path | None = None) -> dict[str, list[str]]:
+    """What ``conf/`` lets one choose from: every group as an override names it, and its options.
+
+    ``own``: a user's folder that is searched beside ``conf/``.
+    """
+    defaults = yaml.safe_load((root / "conf" / "config.yaml").read_text())["defaults"]
+    names = sorted(name for entry in defaults if isinstance(entry, Mapping) for name in entry)
+    folders = [root / "conf", *([own] if own else [])]
+    return {
+        name: sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+        for name in names
+        for group in [name.partition("@")[0]]
+    }
+
+
+def shown(params: Mapping[str, Any], package: str | None = None) -> str:
+    """The configuration, or a part of it, as Hydra's ``--cfg job --package`` prints it.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    from omegaconf import OmegaConf
+
+    if package is None or package == "_global_":
+        return OmegaConf.to_yaml(OmegaConf.create(dict(params)))
+    known: dict[str, Any] = dict(dotted(params))
+    if package not in known:
+        raise ConfigError(f"--package {package}: not in the configuration{suggest(package, known)}")
+    part = known[package]
+    if not isinstance(part, dict | list):
+        return f"{part}\n"
+    return f"# @package {package}\n{OmegaConf.to_yaml(OmegaConf.create(part))}"
 
 
 def record(root: Path, overrides: Iterable[str]) -> None:
@@ -121,10 +179,14 @@ def record(root: Path, overrides: Iterable[str]) -> None:
 
     groups: list[Any] = []
     values: dict[str, Any] = {}
-    for one in OverridesParser.create().parse_overrides(list(overrides)):
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    searched: list[Any] = [one.value() for one in parsed if one.key_or_group == SEARCHPATH]
+    places = [place for value in searched for place in value]
+    folders = [root / "conf", *(Path(place.removeprefix("file://")) for place in places)]
+    for one in parsed:
         if one.is_delete() or one.is_sweep_override():
             raise ConfigError(f"{one.input_line}: expected key=value with a single value")
-        if (root / "conf" / one.key_or_group).is_dir():
+        if any((folder / one.key_or_group).is_dir() for folder in folders):
             place = f"@{one.package}" if one.package else ""
             change = "" if one.is_add() else "override "
             groups.append({f"{change}{one.key_or_group}{place}": one.value()})

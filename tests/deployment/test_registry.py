@@ -58,6 +58,21 @@ def test_same_champion_same_version(store, ward):
         assert versions(client) == before
 
 
+def test_pages_say_what_it_is_and_how_to_ask(store, ward):
+    uri, _, folder = store
+    facts = json.loads((ward.champion / "champion.json").read_text())
+    with session(uri, folder) as client:
+        model = client.get_registered_model(NAME)
+        number = client.get_model_version(NAME, "1")
+    first, *_ = model.description.split("\n")
+    assert first == "Predicts **fate (well, ill)** for patients of **small** from 4 measurements."
+    assert f'load_model("models:/{NAME}@champion")' in model.description
+    assert number.description == (
+        f"{facts['verdict']}\n\nThis is **{facts['strategy']}**. {facts['reason']}"
+    )
+    assert number.tags.keys() == {"strategy", "fingerprint", *facts["made"]}
+
+
 def test_new_champion_takes_the_alias(store, ward, tmp_path):
     uri, run_id, folder = store
     other = shutil.copytree(ward.champion, tmp_path / "other")
@@ -65,7 +80,9 @@ def test_new_champion_takes_the_alias(store, ward, tmp_path):
     (other / "champion.json").write_text(json.dumps(facts | {"verdict": "Another."}))
     with session(uri, folder) as client:
         assert register(client, other, name=NAME, run_id=run_id) == "2"
-        assert client.get_model_version_by_alias(NAME, "champion").description == "Another."
+        assert client.get_model_version_by_alias(NAME, "champion").description.startswith(
+            "Another."
+        )
         assert versions(client) == [1, 2]
         # Back to the first: no third copy of the same bytes.
         assert register(client, ward.champion, name=NAME, run_id=run_id) == "1"

@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 ALIAS = "champion"
 FOLDER = "model"  # among the run's artifacts
 FINGERPRINT = "fingerprint"
+# What the pages of the registry say; MLflow shows them as markdown.
+USE = """Ask it about raw records, in columns as the site's files have them:
+
+```python
+import mlflow, pandas
+
+mlflow.set_tracking_uri("sqlite:///mlflow/mlflow.db")  # or the address of this server
+model = mlflow.pyfunc.load_model("models:/{name}@champion")
+answers = model.predict(pandas.read_csv("new_patients.csv", dtype=str))
+```
+
+or, in the project's folder, `medgraft predict --input new_patients.csv --output answers.csv`. A
+record that is not as described gets the reason in `problem` and no answer.
+The alias `champion` is on the version that the last pipeline run chose."""
 NEEDED = ("medgraft", "torch", "numpy", "polars", "pandas")
 
 
@@ -37,7 +51,7 @@ def register(client: MlflowClient, champion: Path, *, name: str, run_id: str) ->
         The number of the version.
     """
     fingerprint = fingerprint_of(champion)
-    number = earlier(client, name, fingerprint)
+    number = earlier(client, name, fingerprint, description=purpose(champion, name))
     if number is None:
         facts = read_json(champion / "champion.json")
         with tempfile.TemporaryDirectory() as place:
@@ -47,8 +61,8 @@ def register(client: MlflowClient, champion: Path, *, name: str, run_id: str) ->
             name,
             source=f"{client.get_run(run_id).info.artifact_uri}/{FOLDER}",
             run_id=run_id,
-            tags={FINGERPRINT: fingerprint, "strategy": facts["strategy"]},
-            description=facts["verdict"],
+            tags={"strategy": facts["strategy"]} | facts["made"] | {FINGERPRINT: fingerprint},
+            description=f"{facts['verdict']}\n\nThis is **{facts['strategy']}**. {facts['reason']}",
         ).version
     client.set_registered_model_alias(name, ALIAS, number)
     return str(number)
@@ -62,10 +76,24 @@ def fingerprint_of(champion: Path) -> str:
     return digest.hexdigest()
 
 
-def earlier(client: MlflowClient, name: str, fingerprint: str) -> str | None:
+def purpose(champion: Path, name: str) -> str:
+    """What the model is for, and how it is asked."""
+    records = records_of(champion)
+    (site,) = records.description.sites
+    outcome = read_json(champion / "champion.json")["outcome"]
+    answers = ", ".join(outcome["classes"]) or outcome["unit"]
+    told = f"{outcome['name']} ({answers})" if answers else outcome["name"]
+    measured = f"{len(records.columns)} measurements"
+    return f"""Predicts **{told}** for patients of **{site}** from {measured}.
+It was made to compare methods and is not approved for care.
+
+{USE.format(name=name)}"""
+
+
+def earlier(client: MlflowClient, name: str, fingerprint: str, *, description: str) -> str | None:
     """The version of `name` with these bytes; makes the registered model where there is none."""
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=description)
     versions = client.search_model_versions(f"name = '{name}'")
     same = [one.version for one in versions if one.tags.get(FINGERPRINT) == fingerprint]
     return str(max(same, key=int)) if same else None

@@ -14,7 +14,7 @@ from medgraft.stages.run import PREPARED
 
 def provenance() -> dict[str, str]:
     """Commit, sealed data, design and versions; what cannot be known is said to be unknown."""
-    commit = git("rev-parse", "HEAD")
+    commit = git("rev-parse", "--verify", "--quiet", "HEAD")
     return {
         "git_commit": commit or "unknown (not a git checkout)",
         "git_dirty": str(bool(git("status", "--porcelain", "--untracked-files=no"))).lower(),

@@ -1,0 +1,249 @@
+"""What a Hydra user expects: the composed configuration shown, the groups listed, a folder of one's
+own searched."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from medgraft import cli, composition, config
+
+MINE = """\
+# @package _global_
+defaults:
+  - override /cohort: mine
+  - override /encoder: one_hidden
+seed: 7
+"""
+
+
+@pytest.fixture
+def project(root, tmp_path, monkeypatch):
+    """A project folder without data or results, as the working directory."""
+    folder = tmp_path / "project"
+    shutil.copytree(root / "conf", folder / "conf")
+    for name in ("dvc.yaml", "data.dvc"):
+        shutil.copy(root / name, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "80")
+    return folder
+
+
+@pytest.fixture
+def run(project, capsys):
+    """Calls the command; returns exit code, output and errors."""
+
+    def _run(*arguments: str):
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return _run
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder outside the project, with a name no grammar likes."""
+    folder = tmp_path / "Dr. O'Neil, trials = [2]"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "mine.yaml").write_text(MINE)
+    (folder / "cohort").mkdir()
+    breast = (config.project_root() / "conf" / "cohort" / "breast.yaml").read_text()
+    (folder / "cohort" / "mine.yaml").write_text(breast.replace("data/breast", "data/mine"))
+    return folder
+
+
+# Views
+
+HYDRA = """\
+import hydra, sys
+@hydra.main(version_base="1.3", config_path=sys.argv.pop(), config_name="config")
+def main(config): ...
+main()
+"""
+
+
+@pytest.mark.parametrize("view", [[], ["--package", "finetune"], ["--package", "design.sizes"]])
+def test_view_is_hydras_own(run, project, view):
+    """Character by character what `--cfg job --resolve` of a Hydra program prints."""
+    change = ["strategies=[scratch]", "trainer.precision='32'"]
+    hydra = [sys.executable, "-c", HYDRA, *change, "--cfg", "job", "--resolve", *view]
+    theirs = subprocess.run(
+        [*hydra, str(project / "conf")], capture_output=True, text=True, check=True
+    )
+    assert run("compose", *change, "--cfg", "job", *view) == (0, theirs.stdout, "")
+
+
+def test_part_has_its_package(run):
+    assert run("compose", "finetune.optimizer.lr=0.01", "--cfg", "--package", "finetune") == (
+        0,
+        """\
+# @package finetune
+batch_size: 16
+optimizer:
+  _target_: torch.optim.AdamW
+  lr: 0.01
+  weight_decay: 0.01
+  fused: true
+""",
+        "",
+    )
+    assert run("compose", "--package", "seed") == (0, "2026\n", "")
+
+
+def test_view_writes_nothing(run, project):
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    assert run("compose", "seed=3", "--cfg")[1].startswith("seed: 3\n")
+    assert run("repro", "--cfg", "seed=4")[1].startswith("seed: 4\n")
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+def test_view_is_of_the_choices(run):
+    run("compose", "encoder.widths=[8]")
+    assert run("compose", "--cfg", "--package", "encoder.widths")[1] == (
+        "# @package encoder.widths\n- 8\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--package", "finetun"], "--package finetun: not in the configuration; did you mean "
+         "'finetune'?"),
+        (["design.runs=0", "--cfg"], "design.runs: got 0: input should be greater than 0"),
+        (["--cfg", "hydra"], "hydra: Error parsing override 'hydra'"),
+    ],
+)  # fmt: skip
+def test_refused_view_is_one_line(run, arguments, message):
+    assert run("compose", *arguments) == (2, "", f"medgraft: {message}\n")
+
+
+@pytest.mark.parametrize("command", ["compose", "repro"])
+def test_help_lists_the_groups(run, command):
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert out.startswith(f"usage: medgraft {command} [-h] ")
+    head, _, listed = out.partition("\n== Configuration groups ==\n")
+    assert "--cfg" in head
+    assert listed.startswith(
+        """\
+Compose your configuration from those groups (group=option)
+or from several options of strategies and metrics (group=[option,option])
+
+cohort: breast, heart, own
+encoder: mlp, one_hidden, resnet
+"""
+    )
+    assert "\noptimizer@finetune.optimizer: adam, adamw, sgd\n" in listed
+    assert "\ntrainer: cpu, ddp, gpu\n" in listed
+    assert max(map(len, listed.splitlines())) <= 80
+
+
+def test_every_option_listed_can_be_chosen(project):
+    """As it is listed: the group's name is what an override needs."""
+    listed = composition.groups(project)
+    folders = {path.name for path in (project / "conf").iterdir() if path.is_dir()}
+    assert {name.partition("@")[0] for name in listed} == folders
+    for group, options in listed.items():
+        value = f"[{options[0]}]" if group in ("strategies", "metrics") else options[0]
+        composition.compose(project, [f"{group}={value}"])
+
+
+def test_help_outside_a_project(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("compose", "--help")
+    assert (code, err) == (0, "")
+    assert out.rstrip().endswith("the part to print, e.g. finetune.optimizer")
+
+
+# Hardware
+
+MACHINES = {
+    "cpu": {},
+    "gpu": {"accelerator": "gpu"},
+    "ddp": {"accelerator": "auto", "devices": 2, "strategy": "ddp"},
+}
+
+
+@pytest.mark.parametrize("precision", ["32", "16-mixed", "bf16-mixed"])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_hardware_changes_the_trainer_alone(project, machine, precision):
+    """And of it what belongs to the machine: no seed, no batch size, no number of steps."""
+    usual = composition.compose(project, [])
+    other = composition.compose(project, [f"trainer={machine}", f"trainer.precision={precision}"])
+    changed = MACHINES[machine] | ({} if precision == "32" else {"precision": precision})
+    sections = config.validate(other).model_dump()
+    assert sections.pop("trainer") == usual.pop("trainer") | changed
+    assert sections == config.validate(usual | {"trainer": other["trainer"]}).model_dump(
+        exclude={"trainer"}
+    )
+
+
+@pytest.mark.parametrize("name", ["precision", *config.UNTRACKED])
+def test_only_precision_trains_anew(root, name):
+    """A device may not change a result, so DVC is not told of it; precision changes what trains."""
+    stages = [stage for stage in ("preprocess", "pretrain", "finetune", "evaluate", "deploy")
+              if f"trainer.{name}" in config.declared(root, stage)]  # fmt: skip
+    assert stages == (["pretrain", "finetune"] if name == "precision" else [])
+
+
+# A folder of one's own
+
+
+def test_own_experiment_is_kept(run, project, own):
+    """Composed now, recorded, and composed again by whoever asks for nothing."""
+    assert run("compose", "--config-dir", own, "experiment=mine", "design.runs=3")[0] == 0
+    params = config.read_params(project)
+    assert params["cohort"]["folder"] == "data/mine"
+    assert params["encoder"]["widths"] == [64]
+    assert (params["seed"], params["design"]["runs"]) == (7, 3)
+    assert yaml.safe_load(composition.choices(project).read_text()) == {
+        "defaults": ["config", {"override experiment": "mine"}, "_self_"],
+        "hydra": {"searchpath": [f"file://{own}"]},
+        "design": {"runs": 3},
+    }
+    (project / "params.yaml").unlink()
+    assert run("compose") == (0, "", "")
+    assert config.read_params(project) == params
+
+
+def test_own_options_are_listed(run, own):
+    out = run("repro", "--config-dir", own, "--help")[1]
+    assert "\ncohort: breast, heart, mine, own\n" in out
+    assert "\nexperiment: heart, mine\n" in out
+
+
+def test_own_mistakes_get_one_line_each(run, own):
+    code, _, err = run("compose", "--config-dir", own, "experiment=mime", "cohort=mine", "sed=3")
+    assert code == 2
+    assert err == (
+        "medgraft: experiment=mime: there is no conf/experiment/mime.yaml; did you mean 'mine'?\n"
+        "sed=3: unknown key; did you mean 'seed'?\n"
+    )
+
+
+def test_own_broken_file_is_named(run, own):
+    path = own / "experiment" / "mine.yaml"
+    path.write_text("seed: [1\n")
+    assert run("compose", "--config-dir", own, "experiment=mine")[2] == (
+        f"medgraft: experiment=mine: {path}, line 2: not YAML: "
+        "expected ',' or ']', but got '<stream end>'\n"
+    )
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["now", "recorded"])
+def test_absent_folder_is_named(run, own, later):
+    arguments = ["compose", "--config-dir", own, "experiment=mine"]
+    if later:
+        run(*arguments)
+        arguments = ["compose"]
+    shutil.rmtree(own)
+    assert run(*arguments) == (
+        2,
+        "",
+        f"medgraft: {own}: the folder of --config-dir is absent; --defaults forgets it\n",
+    )
+    assert run("compose", "--defaults") == (0, "", "")
