@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from medgraft import __version__, composition, config
+from medgraft import __version__, composition, config, experiments
 from medgraft.errors import MedgraftError
 from medgraft.stages.run import CHAMPION, EVALUATION
 
@@ -67,11 +67,12 @@ def takes_overrides(command: argparse.ArgumentParser) -> None:
 
 
 def run_compose(chosen: argparse.Namespace) -> int:
-    """Compose and validate; overrides given replace the recorded ones."""
+    """Compose and validate; overrides given replace the recorded ones and an experiment's."""
     root = config.project_root()
     given = bool(chosen.overrides) or chosen.defaults or chosen.config_dir
     overrides = [*chosen.overrides, *search_path(chosen.config_dir)] if given else None
-    config.settle(root, composition.compose(root, overrides))
+    composed = composition.compose(root, overrides)
+    config.settle(root, experiments.keep(root, composed) if overrides is None else composed)
     if overrides is not None:
         composition.record(root, overrides)
     return 0
