@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from medgraft import __version__, composition, config
+from medgraft import __version__, composition, config, experiments
 from medgraft.errors import ConfigError, MedgraftError
 from medgraft.stages.run import CHAMPION, EVALUATION
 
@@ -101,7 +101,7 @@ def groups_help(root: Path, own: Path | None) -> str:
 
 
 def run_compose(chosen: argparse.Namespace) -> int:
-    """Compose and validate; overrides given replace the recorded ones."""
+    """Compose and validate; overrides given replace the recorded ones and an experiment's."""
     root = config.project_root()
     # Hydra's users write `--cfg job`; whatever else follows --cfg is an override.
     given = [one for one in (chosen.cfg, *chosen.overrides) if one not in (None, "job")]
@@ -112,7 +112,7 @@ def run_compose(chosen: argparse.Namespace) -> int:
         config.validate(params)
         print(composition.shown(params, chosen.package), end="")
         return 0
-    config.settle(root, params)
+    config.settle(root, params if replaces else experiments.keep(root, params))
     if overrides is not None:
         composition.record(root, overrides)
     return 0

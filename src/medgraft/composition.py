@@ -55,9 +55,14 @@ def compose_chosen(root: Path) -> dict[str, Any]:
         ConfigError: what Hydra refuses.
     """
     try:
-        return _hydra(root, [], name=CHOSEN if choices(root).is_file() else "config")
+        return _hydra(root, [], name=_start(root))
     except _hydra_errors() as error:
         raise ConfigError(_reason(root, error)) from None
+
+
+def _start(root: Path) -> str:
+    """The configuration that everything is composed from."""
+    return CHOSEN if choices(root).is_file() else "config"
 
 
 def _hydra(root: Path, overrides: list[str], *, name: str = "config") -> dict[str, Any]:
@@ -192,9 +197,93 @@ def record(root: Path, overrides: Iterable[str]) -> None:
             groups.append({f"{change}{one.key_or_group}{place}": one.value()})
         else:
             nest(values, one.key_or_group.split("."), one.value())
-    chosen = {"defaults": ["config", *groups, "_self_"], **values}
-    text = HEADER + yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
+    _write(root, {"defaults": ["config", *groups, "_self_"], **values})
+
+
+def _write(root: Path, chosen: Mapping[str, Any]) -> None:
+    text = HEADER + yaml.safe_dump(dict(chosen), sort_keys=False, allow_unicode=True)
     write_if_changed(choices(root), text)
+
+
+def adopt(root: Path, params: Mapping[str, Any]) -> list[str]:
+    """Amend ``conf/chosen.yaml`` so that it composes to ``params``; says how, as overrides.
+
+    Raises:
+        ConfigError: no override can say it.
+    """
+    path = choices(root)
+    chosen = yaml.safe_load(path.read_text()) if path.is_file() else {"defaults": ["config"]}
+    groups = dict(_groups(root, params))
+    overrides = [f"{group}={_spelt(option)}" for group, option in groups.items()]
+    before, after = _leaves(_hydra(root, overrides, name=_start(root))), _leaves(params)
+    if beyond := sorted(before.keys() - after.keys()):
+        raise ConfigError(
+            f"params.yaml, which an experiment made, lacks {', '.join(beyond)}; what conf/ sets "
+            "cannot be taken away: choose anew with overrides or --defaults"
+        )
+    values = {key: value for key, value in after.items() if before.get(key, ...) != value}
+    others = [one for one in chosen["defaults"] if _named(one) not in {*groups, "_self_"}]
+    added = [{f"override {group}": option} for group, option in groups.items()]
+    chosen["defaults"] = [*others, *added, "_self_"]
+    for key, value in values.items():
+        nest(chosen, key.split("."), value)
+    _write(root, chosen)
+    return [*overrides, *(f"{key}={_spelt(value)}" for key, value in values.items())]
+
+
+def _groups(root: Path, params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Groups that need another option for `params` to have the keys it has, and the options."""
+    composed = compose_chosen(root)
+    for folder in (path for path in (root / "conf").iterdir() if path.is_dir()):
+        several = params.get(folder.name, {}).keys()
+        known = {path.stem for path in folder.glob("*.yaml")}
+        if several and several <= known and several != composed[folder.name].keys():
+            yield folder.name, list(several)
+    for group in _single(root):
+        name, _, package = group.partition("@")
+        before, after = (_leaves(_within(one, package or name)) for one in (composed, params))
+        fitting = {
+            path.stem: sum(after[key] == value for key, value in option.items())
+            for path in sorted((root / "conf" / name).glob("*.yaml"))
+            if (option := _leaves(yaml.safe_load(path.read_text()))).keys() <= after.keys()
+        }
+        if fitting and not before.keys() <= after.keys():
+            yield group, max(fitting, key=lambda option: fitting[option])
+
+
+def _single(root: Path) -> list[str]:
+    """Every group of one option that something was chosen of, with where it is put."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(config_dir=str(root / "conf"), version_base="1.3"):
+        config = hydra_compose(config_name=_start(root), return_hydra_config=True)
+    chosen = config.hydra.runtime.choices.items()
+    return [str(key) for key, option in chosen if option and not key.startswith("hydra/")]
+
+
+def _within(config: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """The section at a dotted place; empty where there is none."""
+    for key in path.split("."):
+        config = config.get(key, {})
+    return config
+
+
+def _leaves(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The dotted keys that hold values, and these."""
+    return {
+        key: value for key, value in dotted(config) if not (isinstance(value, Mapping) and value)
+    }
+
+
+def _named(default: Any) -> str:
+    """The group that an entry of a defaults list is about."""
+    return next(iter(default)).removeprefix("override ") if isinstance(default, dict) else default
+
+
+def _spelt(value: Any) -> str:
+    """As an override says it."""
+    return f"[{','.join(map(_spelt, value))}]" if isinstance(value, list) else str(value)
 
 
 def nest(values: dict[str, Any], path: list[str], value: Any) -> None:

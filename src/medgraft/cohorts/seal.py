@@ -70,6 +70,11 @@ def changes(data: Path, seal: Path) -> Changes:
     )
 
 
+def folder_md5(folder: Path) -> str:
+    """What DVC names a folder by, without its ending `.dir`."""
+    return _md5_of(_manifest(folder))
+
+
 def _sorted(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(paths))
 

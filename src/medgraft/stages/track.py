@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
-from medgraft.config import (
-    declared,
-    pick,
-    project_root,
-    read_params,
-    stage_params,
-    write_if_changed,
-)
+from filelock import FileLock
+
+from medgraft.config import declared, pick, project_root, read_params, stage_params
+from medgraft.stages.made import home, located, read, remember, results
 from medgraft.stages.provenance import provenance
 from medgraft.stages.run import CHAMPION, RAN, WORK, run
 
-# Run ids of the last pipeline run, so that a stage DVC skips can point to the run that made it.
-LAST = Path("mlflow") / "last.json"
+MADE = Path("mlflow") / "made.json"
 
 
 def track() -> None:
     """Log one parent run and a child per stage and strategy; register the champion."""
-    uri = stage_params("track").tracking.uri
+    uri = located(stage_params("track").tracking.uri, home())
+    path = home() / MADE
+    path.parent.mkdir(exist_ok=True)
+    # Queued experiments end side by side: one writes, the others wait.
+    with FileLock(path.with_suffix(".lock")):
+        log(uri, path)
+    for marker in RAN.glob("*"):
+        marker.unlink()
+
+
+def log(uri: str, path: Path) -> None:
+    """Write to MLflow; ``path`` tells, for a stage DVC skipped, which run had made its result."""
     from medgraft import tracking
     from medgraft.deployment import registry
 
     params = read_params(project_root())
-    children = stages(params)
-    ran = {path.name for path in RAN.glob("*")}
-    previous = json.loads(LAST.read_text()) if LAST.is_file() else {}
+    children, names, made = stages(params), results(Path("dvc.lock")), read(path)
     cohort = Path(params["cohort"]["folder"]).name
     ids = tracking.track(
         WORK,
@@ -38,15 +41,13 @@ def track() -> None:
         uri=uri,
         experiment=cohort,
         tags=provenance() | {"dvc_exp": os.environ.get("DVC_EXP_NAME", "")},
-        reused=set(children) - ran - {"pipeline"},
-        previous=previous,
+        reused=set(children) - {marker.name for marker in RAN.glob("*")} - {"pipeline"},
+        previous={stage: made[name] for stage, name in names.items() if name in made},
     )
-    with tracking.session(uri, WORK) as client:
-        registry.register(client, CHAMPION, name=f"medgraft-{cohort}", run_id=ids["pipeline"])
-    LAST.parent.mkdir(exist_ok=True)
-    write_if_changed(LAST, json.dumps(ids, indent=2) + "\n")
-    for path in RAN.glob("*"):
-        path.unlink()
+    remember(path, {name: ids[stage] for stage, name in names.items() if stage in ids})
+    if home() == project_root():  # what a queue tries out is not what the project serves
+        with tracking.session(uri, WORK) as client:
+            registry.register(client, CHAMPION, name=f"medgraft-{cohort}", run_id=ids["pipeline"])
 
 
 def stages(params: dict) -> dict[str, dict]:
