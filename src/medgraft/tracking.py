@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ from medgraft.errors import MedgraftError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_PARAMS_PER_BATCH, _METRICS_PER_BATCH = 100, 1000  # MLflow refuses more
+_PARAMS_PER_BATCH, _METRICS_PER_BATCH = 100, 900  # MLflow refuses more, and more than 1000 in all
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -236,9 +237,16 @@ def _fill(client: "MlflowClient", run_id: str, entry: Entry) -> None:
     points = {(name, 0): value for name, value in entry.metrics.items()} | entry.curves
     metrics = [Metric(name, value, now, step) for (name, step), value in points.items()]
     params = [Param(name, value) for name, value in entry.params.items()]
-    for at in range(0, len(params), _PARAMS_PER_BATCH):
-        client.log_batch(run_id, params=params[at : at + _PARAMS_PER_BATCH])
-    for at in range(0, len(metrics), _METRICS_PER_BATCH):
-        client.log_batch(run_id, metrics=metrics[at : at + _METRICS_PER_BATCH])
+    # Together: every request is several transactions, and sqlite waits for the disk each time.
+    batches: Any = zip_longest(
+        _batched(params, _PARAMS_PER_BATCH), _batched(metrics, _METRICS_PER_BATCH), fillvalue=[]
+    )
+    for some_params, some_metrics in batches:
+        client.log_batch(run_id, metrics=some_metrics, params=some_params)
     for path, folder in entry.artifacts.items():
         client.log_artifact(run_id, str(path), folder)
+
+
+def _batched(items: list[Any], size: int) -> list[list[Any]]:
+    """The items in lists of at most ``size``."""
+    return [items[at : at + size] for at in range(0, len(items), size)]
