@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import rtdl_revisiting_models as rtdl
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,8 @@ class FtTransformer(nn.Module):
         hidden_multiplier: width of a block's hidden layer over ``width``.
         dropout: of attention and hidden layers.
     """
+
+    places: ClassVar[int] = 0
 
     def __init__(
         self,
