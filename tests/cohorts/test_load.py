@@ -63,6 +63,15 @@ def test_accounting_always_closes(
     assert found.rows_read == len(outcomes) == found.rows_used + sum(found.excluded.values())
 
 
+def test_outcome_coded_in_words_is_a_reason(write: Write) -> None:
+    """Why nobody could see the outcome is counted apart, where the file says it in words."""
+    described = DESCRIPTION.replace("labels: [healthy, ill]", "missing_codes: [died, 9]")
+    rows = ROWS + "A4,Mx Gone,1,300,50,died,\nA5,Mx Gone,1,300,50,died,\nA6,Mx Gone,1,300,50,9,\n"
+    accounting = load(write(described, rows), "here", "disease").accounting
+    assert accounting.excluded == {"disease not recorded": 2, "disease not recorded: died": 2}
+    assert accounting.rows_read == accounting.rows_used + 4
+
+
 def test_regression_keeps_values(write: Write) -> None:
     cohort = load(write(), "here", "cost")
     assert cohort.y.tolist() == [100, 250, 10]

@@ -112,6 +112,41 @@ def test_unknown_mode_is_refused():
         Tables("shard")
 
 
+def test_unknown_overlap_is_refused():
+    with pytest.raises(ConfigError, match="'leave': expected one of refuse, leave_out"):
+        Tables(overlap="leave")
+
+
+def shared_patients():
+    """Two source sites and a target; two patients of the first and one of the second are in it."""
+    first, second, target = cohort("a", rows=20), cohort("b", rows=10), cohort("c", rows=20)
+    patient = target.patient.copy()
+    patient[:3] = [first.patient[4], first.patient[9], second.patient[0]]
+    return first, second, spoil(target, patient=patient)
+
+
+def test_overlap_is_left_out_of_source():
+    first, second, target = shared_patients()
+    aligned = Tables(overlap="leave_out").align([first, second], [target])
+    assert aligned.excluded == {
+        "a": {"patient also in the target": 2},
+        "b": {"patient also in the target": 1},
+    }
+    assert not set(aligned.source.patient) & set(target.patient)
+    assert len(aligned.source) == 27
+    unchanged = align([first], [target], "shared").target.x
+    assert np.array_equal(aligned.target.x, unchanged, equal_nan=True)
+    kept = align([first, second], [target], "shared").source.x[[*range(4), *range(5, 9)]]
+    assert np.array_equal(aligned.source.x[:8], kept, equal_nan=True)
+
+
+def test_overlap_of_everybody_is_refused():
+    first, _, target = shared_patients()
+    with pytest.raises(CohortError) as caught:
+        Tables(overlap="leave_out").align([spoil(first, patient=target.patient)], [target])
+    assert str(caught.value) == "every patient of the source is in the target too: none is left"
+
+
 def test_subgroup_absent_in_one_site():
     aligned = align(
         [cohort("a", rows=3), spoil(cohort("b", rows=2), subgroups={})], [cohort("c")], "shared"

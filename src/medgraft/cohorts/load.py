@@ -1,6 +1,7 @@
 """Raw files -> a validated Cohort; everything wrong with a file is found before it is refused."""
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from medgraft.cohorts import cells
 from medgraft.cohorts.cells import Readable, Reading
 from medgraft.cohorts.description import CohortDescription, Format
 from medgraft.cohorts.kinds.table import Category
+from medgraft.cohorts.outcomes.outcome import DescribedOutcome
 from medgraft.cohorts.parsing import NAME, describe
 from medgraft.cohorts.schema import PARTS, Accounting, Cohort
 from medgraft.cohorts.table import Problem, RawTable, did_you_mean, refuse
@@ -151,7 +153,15 @@ def _cohort(
         y=y[used],
         patient=patient,
         subgroups=_subgroups(description, readings, used),
-        accounting=_account(path, site, outcome, used, len(set(patient)), _notes(readings)),
+        accounting=Accounting(
+            site,
+            str(path),
+            rows_read=len(used),
+            rows_used=int(used.sum()),
+            patients=len(set(patient)),
+            excluded=_reasons(outcome, happened, table, ~used),
+            notes=_notes(readings),
+        ),
         source_rows=table.lines[used],
         split=_parts(readings[split.column].values[used]) if split else None,
     )
@@ -166,12 +176,19 @@ def _parts(index: NDArray[np.float64]) -> Objects:
     return np.array(PARTS, dtype=object)[index.astype(int)]
 
 
-def _account(
-    path: Path, site: str, outcome: str, used: Bools, patients: int, notes: tuple[str, ...]
-) -> Accounting:
-    left_out = int((~used).sum())
-    excluded = {f"{outcome} not recorded": left_out} if left_out else {}
-    return Accounting(site, str(path), len(used), int(used.sum()), patients, excluded, notes)
+def _reasons(
+    outcome: str, happened: DescribedOutcome, table: RawTable, left_out: Bools
+) -> dict[str, int]:
+    """Why rows have no outcome, and how many; a code in words is a reason of its own."""
+    reasons: Counter[str] = Counter()
+    columns = happened.columns().items()
+    words = {code for _, column in columns for code in column.rule.missing if isinstance(code, str)}
+    for cells_of_row in zip(
+        *(table.cells[name].filter(left_out) for name, _ in columns), strict=True
+    ):
+        told = [cell for cell in cells_of_row if cell in words]
+        reasons[": ".join([f"{outcome} not recorded", *told[:1]])] += 1
+    return dict(reasons)
 
 
 def _patients(table: RawTable, column: str | None, site: str) -> Objects:

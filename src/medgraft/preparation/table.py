@@ -1,6 +1,8 @@
 """Tables: numbers and categories under names that two cohorts share, or do not."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -15,22 +17,30 @@ from medgraft.preparation.drift import drift
 from medgraft.preparation.findings import Finding, listed
 
 Mode = Literal["shared", "masked"]
+Overlap = Literal["refuse", "leave_out"]
 
 
 class Tables:
-    """Features by name; `mode` says what becomes of those that only some sites measured."""
+    """Features by name; `mode` says what becomes of those that only some sites measured.
+
+    `overlap` says what becomes of source rows of patients who are in the target too: the audit
+    refuses them, or they are left out of the source and counted.
+    """
 
     name: ClassVar[str] = "table"
 
-    def __init__(self, mode: Mode = "shared") -> None:
-        if mode not in get_args(Mode):
-            expected = ", ".join(get_args(Mode))
-            raise ConfigError(f"alignment mode {mode!r}: expected one of {expected}")
+    def __init__(self, mode: Mode = "shared", overlap: Overlap = "refuse") -> None:
+        for name, value, choices in (("mode", mode, Mode), ("overlap", overlap, Overlap)):
+            if value not in get_args(choices):
+                expected = ", ".join(get_args(choices))
+                raise ConfigError(f"alignment {name} {value!r}: expected one of {expected}")
         self.mode: Mode = mode
+        self.overlap: Overlap = overlap
 
     def align(self, sources: Sequence[Cohort], targets: Sequence[Cohort]) -> Aligned:
         """One feature list; see `align`."""
-        return align(sources, targets, self.mode)
+        aligned = align(sources, targets, self.mode)
+        return aligned if self.overlap == "refuse" else without_overlap(aligned)
 
     def group(self, aligned: Aligned) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Finding]]:
         """Rows of one patient, and rows too alike to be two; see `copies`."""
@@ -85,6 +95,23 @@ def align(sources: Sequence[Cohort], targets: Sequence[Cohort], mode: Mode) -> A
         target=pool("target", targets, [_values(cohort, kept) for cohort in targets]),
         told=told,
         line=_line(told),
+    )
+
+
+def without_overlap(aligned: Aligned) -> Aligned:
+    """Leave every row of the source out whose patient is in the target too, and count it.
+
+    Raises CohortError when no source row is left.
+    """
+    target = set(aligned.target.patient)
+    crossing = np.array([patient in target for patient in aligned.source.patient])
+    if crossing.all():
+        raise CohortError("every patient of the source is in the target too: none is left")
+    sites = Counter(aligned.source.site[crossing])
+    return replace(
+        aligned,
+        source=aligned.source.take(~crossing),
+        excluded={site: {"patient also in the target": rows} for site, rows in sites.items()},
     )
 
 

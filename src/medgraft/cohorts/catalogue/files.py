@@ -4,7 +4,9 @@ import hashlib
 import http.client
 import tempfile
 import urllib.request
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from medgraft.errors import CohortError
@@ -12,14 +14,29 @@ from medgraft.errors import CohortError
 TIMEOUT = 60  # seconds without an answer
 
 
-def obtain(url: str, *, sha256: str, mirror: Path | None, kept_as: str) -> bytes:
+def obtain(
+    url: str,
+    *,
+    sha256: str,
+    mirror: Path | None,
+    kept_as: str,
+    unpack: Callable[[bytes], bytes] = bytes,
+) -> bytes:
     """The bytes of a published file, from `mirror / kept_as` if given, else from the network.
 
+    Where the file is packed, `unpack` gives what is pinned.
+
     Raises:
-        CohortError: the file is not there, cannot be fetched, or is not the one that was pinned.
+        CohortError: the file is not there, cannot be fetched or unpacked, or is not the one that
+            was pinned.
     """
-    data = _download(url, kept_as) if mirror is None else _copy(mirror / kept_as)
-    verify(data, sha256, where=url if mirror is None else str(mirror / kept_as))
+    packed = _download(url, kept_as) if mirror is None else _copy(mirror / kept_as)
+    where = url if mirror is None else str(mirror / kept_as)
+    try:
+        data = unpack(packed)
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise CohortError(f"{where}: cannot be unpacked: {error}") from None
+    verify(data, sha256, where=where)
     return data
 
 
