@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from medgraft import __version__, composition, config, experiments
 from medgraft.errors import ConfigError, MedgraftError
 from medgraft.stages.run import CHAMPION, EVALUATION
@@ -62,6 +64,15 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--output", type=Path, required=True, help="answers, one row per record")
     predict.add_argument("--champion", type=Path, help="folder of the model (work/champion)")
     predict.set_defaults(run=run_predict)
+
+    checkpoint = commands.add_parser(
+        "checkpoint", help="let a published checkpoint be the source: write its yaml files"
+    )
+    checkpoint.add_argument("checkpoint", help="a folder, or a Hugging Face id owner/name")
+    checkpoint.add_argument("--name", required=True, help="of the encoder and the pretext")
+    checkpoint.add_argument("--letters", required=True, help="of the sequences, e.g. ACGT")
+    checkpoint.add_argument("--revision", help="commit of the hub id: 40 hexadecimal digits")
+    checkpoint.set_defaults(run=run_checkpoint)
 
     verdict = commands.add_parser("verdict", help="print the last verdict")
     verdict.set_defaults(run=run_verdict)
@@ -152,6 +163,20 @@ def run_predict(chosen: argparse.Namespace) -> int:
 
     champion = chosen.champion or config.project_root() / CHAMPION
     print(predict(champion, chosen.input, chosen.output).text())
+    return 0
+
+
+def run_checkpoint(chosen: argparse.Namespace) -> int:
+    """Check a checkpoint and write what `conf/` has to say of it."""
+    from medgraft.training.pretexts.checkpoint import describe
+
+    root = config.project_root()
+    told = describe(chosen.checkpoint, letters=chosen.letters, revision=chosen.revision)
+    for group, constructor in told.items():
+        path = root / "conf" / group / f"{chosen.name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(constructor, sort_keys=False), encoding="utf-8")
+    print(f"choose it with: encoder={chosen.name} pretext@pretrain.pretext={chosen.name}")
     return 0
 
 

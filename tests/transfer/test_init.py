@@ -33,6 +33,15 @@ def test_random_ignores_the_source(states):
     assert init.random(fresh, source) is fresh
 
 
+@pytest.mark.parametrize("start", [init.source, init.source_shared])
+def test_cohort_keeps_its_own(start):
+    """What describes the target's platform is not the source's to say."""
+    own, other = torch.tensor([[1.0]]), torch.tensor([[9.0]])
+    names = ("input.own_mean", "input.mean")
+    found = start(dict.fromkeys(names, own), dict.fromkeys(names, other))
+    assert plain(found) == {"input.own_mean": [[1.0]], "input.mean": [[9.0]]}
+
+
 def test_source_copies_all_but_unseen(states):
     assert plain(init.source(*states)) == {
         "input.mean": [[9.0, 2.0]],

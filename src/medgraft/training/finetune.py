@@ -18,18 +18,11 @@ from medgraft.errors import ConfigError
 from medgraft.networks.model import Network, build
 from medgraft.preparation.arrays import Prepared, write_json, write_table
 from medgraft.training import replicas, weights
-from medgraft.training.fit import fit, leads, outputs
+from medgraft.training.fit import HISTORY, fit, leads, outputs
 from medgraft.training.patients import Patients
 from medgraft.training.pretrain import fitted, patients_of
 from medgraft.training.replicas import State
 from medgraft.training.verification import verify_preparation
-
-HISTORY = {
-    "replica": pl.Int32,
-    "step": pl.Int32,
-    "train_loss": pl.Float32,
-    "validation_loss": pl.Float32,
-}
 
 
 @dataclass(frozen=True)
@@ -114,19 +107,15 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
     template, state, source = start(name, strategy, study, spec)
     names = [parameter for parameter, _ in template.named_parameters()]
     trained = construct(strategy.trainable or {}, names=names)
-    history = pl.DataFrame(schema=HISTORY)
-    if trained:
-        state, history = fit(
-            template,
-            state,
-            study.patients,
-            trained=trained,
-            config=study.config,
-            trainer=study.trainer,
-            start_counts=all(
-                one in source and torch.equal(state[one], source[one]) for one in names
-            ),
-        )
+    state, history = fit(
+        template,
+        state,
+        study.patients,
+        trained=trained,
+        config=study.config,
+        trainer=study.trainer,
+        start_counts=all(one in source and torch.equal(state[one], source[one]) for one in names),
+    )
     parameters = sum(template.get_parameter(one).numel() for one in trained)
     if strategy.recalibrate:
         rows = study.patients.validation if trained else study.patients.train

@@ -21,6 +21,13 @@ from medgraft.training.batches import Batches, chunk, padded, together
 from medgraft.training.patients import Patients
 from medgraft.training.replicas import Replicas, State
 
+HISTORY = {
+    "replica": pl.Int32,
+    "step": pl.Int32,
+    "train_loss": pl.Float32,
+    "validation_loss": pl.Float32,
+}
+
 
 def fit(
     template: Network,
@@ -36,8 +43,10 @@ def fit(
 
     Returns:
         Each replica's values at its best validation loss, and the history (replica, step,
-        train_loss, validation_loss).
+        train_loss, validation_loss); where nothing is to be trained, the values given.
     """
+    if not trained:
+        return state, pl.DataFrame(schema=HISTORY)
     states, histories = [], []
     for start in range(0, len(patients.seeds), trainer.replicas_at_once):
         which = slice(start, start + trainer.replicas_at_once)

@@ -50,7 +50,7 @@ def pretrain(
         lambda seed: pretext.network(spec, source.schema, seed=seed), patients.seeds
     )
     state |= fitted(template, patients)
-    names = {name for name, _ in template.named_parameters()}
+    names = {name for name, value in template.named_parameters() if value.requires_grad}
     features = source.schema["features"]
     lost = [i for i, feature in enumerate(features) if feature["origin"] == "source_only"]
     shown = replace(

@@ -22,15 +22,25 @@ def random(fresh: State, source: State) -> State:
 
 def source(fresh: State, source: State) -> State:
     """Shared and specific layers start as the source's."""
-    return {name: adopt(value, source.get(name)) for name, value in fresh.items()}
+    return {
+        name: value if is_own(name) else adopt(value, source.get(name))
+        for name, value in fresh.items()
+    }
 
 
 def source_shared(fresh: State, source: State) -> State:
     """Shared layers start as the source's, specific layers at random (Yosinski et al., 2014)."""
     return {
-        name: adopt(value, source.get(name)) if name.startswith(SHARED) else value
+        name: adopt(value, source.get(name))
+        if name.startswith(SHARED) and not is_own(name)
+        else value
         for name, value in fresh.items()
     }
+
+
+def is_own(name: str) -> bool:
+    """True for what a network measured in its own cohort, where another platform measures."""
+    return name.rpartition(".")[2].startswith("own_")
 
 
 def adopt(fresh: Tensor, source: Tensor | None) -> Tensor:

@@ -24,7 +24,8 @@ class Pretext(Protocol):
     ) -> nn.Module:
         """A fresh network with the shared layers of ``networks.model.Network`` under their names.
 
-        It answers ``fit(x, y)`` as that does, and ``forward(x, y)`` with losses ``[n]``.
+        It answers ``fit(x, y)`` as that does, and ``forward(x, y)`` with losses ``[n]``. Parameters
+        that require no gradient are left as they are.
         """
 
     @property
