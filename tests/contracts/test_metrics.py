@@ -7,10 +7,13 @@ import pytest
 
 from medgraft.construct import construct
 from medgraft.evaluation.metrics.metric import CLASSIFICATION, REGRESSION, Metric
+from medgraft.evaluation.metrics.multilabel import MULTILABEL
+from medgraft.evaluation.metrics.survival import SURVIVAL
 
 from . import found
 
-TASKS = CLASSIFICATION | REGRESSION
+TASKS = CLASSIFICATION | REGRESSION | MULTILABEL | SURVIVAL
+HORIZONS = np.array([0.5, 1.0, 2.0])
 
 
 def cases() -> list:
@@ -27,8 +30,15 @@ def targets(path) -> str:
 
 
 def answers(task: str, rows: int = 60, *, noise: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Outcomes ``[n]`` and predictions ``[n, C]`` that follow them, the less the more noise."""
+    """Outcomes ``[n, ...]`` and predictions ``[n, C]`` that follow them, less the more noise."""
     stream = np.random.default_rng(5)
+    if task == "survival":
+        return survivors(stream, rows, noise)
+    if task == "multilabel":
+        y = (np.arange(rows)[:, None] % [2, 3, 4] == 0).astype(float)
+        y[::7, 1] = np.nan
+        score = 2 * np.nan_to_num(y) - 1 + noise * stream.normal(size=y.shape)
+        return y, 1 / (1 + np.exp(-score))
     if task == "regression":
         y = stream.normal(size=rows)
         return y, (y + noise * stream.normal(size=rows))[:, None]
@@ -39,10 +49,21 @@ def answers(task: str, rows: int = 60, *, noise: float = 1.0) -> tuple[np.ndarra
     return y.astype(float), share
 
 
+def survivors(stream: np.random.Generator, rows: int, noise: float) -> tuple:
+    """Times and events, a third of them censored, and the survival said at HORIZONS."""
+    risk = stream.normal(size=rows)
+    time, censored = stream.exponential(np.exp(-risk)), stream.exponential(4, size=rows)
+    censored[:4] = 5.0
+    time[:4] = 9.0
+    said = np.exp(risk + (noise - 1) * stream.normal(size=rows))
+    y = np.stack([np.minimum(time, censored), time <= censored], axis=1)
+    return y, np.exp(-said[:, None] * HORIZONS)
+
+
 def value(metric: Metric, y, prediction, weight=None, fold=None) -> float:
     weight = np.ones((1, len(y))) if weight is None else weight
     fold = np.zeros(len(y), dtype=np.int64) if fold is None else fold
-    (only,) = metric(y, prediction, weight, fold)
+    (only,) = metric.at(HORIZONS)(y, prediction, weight, fold)
     return float(only)
 
 

@@ -1,5 +1,6 @@
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,15 +29,21 @@ class Metric(ABC):
     bounds: ClassVar[tuple[float, float]]
     citation: ClassVar[str]
 
+    def at(self, horizons: Sequence[float]) -> Self:  # noqa: ARG002 (of survival alone)
+        """Return this metric for predictions at these times; most do not ask."""
+        return self
+
     @abstractmethod
     def __call__(
         self, outcome: Floats, prediction: Floats, weight: Floats, fold: Integers
     ) -> Floats:
         """Return the metric under every weight row, [B].
 
-        outcome: [n], class index or value. prediction: [n, C] class probabilities (binary: C = 2,
-        column 1 the positive class) or [n, 1] values. weight: [B, n], at least 0. fold: [n], codes
-        of the models that made the predictions.
+        outcome: [n], class index or value; multilabel [n, L], 0 or 1, NaN where not recorded;
+        survival [n, 2], time and event. prediction: [n, C] class probabilities (binary: C = 2,
+        column 1 the positive class), [n, 1] values, [n, L] probabilities of the labels, or [n, T]
+        survival at the horizons. weight: [B, n], at least 0. fold: [n], codes of the models that
+        made the predictions.
         """
 
 
