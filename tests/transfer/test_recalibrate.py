@@ -93,3 +93,66 @@ def test_regression_is_least_squares():
 def test_equal_outputs_correct_level():
     (level,), spread = intercept_and_slope(np.full((4, 1), 2.0), np.arange(4.0), "regression")
     assert (level, spread) == (-0.5, 1)
+
+
+HORIZONS = np.arange(1.0, 11.0)
+
+
+def survivors(n, level=0.0, spread=1.0, seed=0):
+    """Said log hazard ratios and log cumulative hazards [n, T]; the true ones have another level
+    and spread."""
+    rng = np.random.default_rng(seed)
+    risk = rng.normal(0, 1, n)
+    time = rng.exponential(8 * np.exp(-level - spread * risk))
+    censored = rng.uniform(2, 14, n)
+    y = np.stack([np.minimum(time, censored), time <= censored], axis=1)
+    return risk, np.log(HORIZONS / 8) + risk[:, None], y
+
+
+def test_survival_slope_is_cox():
+    """The slope is the Cox coefficient of what the source says: its calibration slope."""
+    risk, outputs, y = survivors(4000, level=0.5, spread=0.4)
+    _, slope = intercept_and_slope(outputs, y, "survival", HORIZONS)
+    fit = sm.PHReg(y[:, 0], risk, status=y[:, 1]).fit()
+    assert abs(slope - fit.params[0]) < fit.bse[0]
+
+
+def test_survival_level_is_expected_deaths():
+    """With the level alone, observed over expected events (Poisson), as the hazards are right."""
+    _, outputs, y = survivors(8000, level=-0.7)
+    level, slope = intercept(outputs, y, "survival", HORIZONS)
+    assert slope == 1
+    assert np.ptp(level) < 1e-9
+    risk = outputs[:, -1] - np.log(HORIZONS[-1] / 8)
+    followed = np.minimum(y[:, 0], HORIZONS[-1])
+    events = (y[:, 1] == 1) & (y[:, 0] <= HORIZONS[-1])
+    observed = events.sum() / (np.exp(risk) * followed / 8).sum()
+    assert level[0] == pytest.approx(np.log(observed), abs=0.03)
+
+
+def test_survival_right_already_stays():
+    _, outputs, y = survivors(8000)
+    level, slope = intercept_and_slope(outputs, y, "survival", HORIZONS)
+    assert slope == pytest.approx(1, abs=0.05)
+    assert np.abs(level).max() < 0.1
+
+
+def test_harmful_survival_is_turned_round():
+    """A source that ranks in reverse gets a negative slope, and the curves still fall."""
+    _, outputs, y = survivors(2000, spread=-1.0)
+    level, slope = intercept_and_slope(outputs, y, "survival", HORIZONS)
+    assert slope < -0.5
+    assert (np.diff(level + slope * outputs, axis=1) > 0).all()
+
+
+def test_labels_are_recalibrated_together():
+    """One level for each label and one slope for all; what was not recorded changes nothing."""
+    rng = np.random.default_rng(4)
+    outputs = rng.normal(0, 1.5, (MANY, 2))
+    y = (rng.random((MANY, 2)) < 1 / (1 + np.exp(-(0.5 * outputs + [1.0, -1.0])))).astype(float)
+    y[: MANY // 2, 1] = np.nan
+    levels, slope = intercept_and_slope(outputs, y, "multilabel")
+    rows = ~np.isnan(y.ravel())
+    design = np.column_stack([np.tile(np.eye(2), (MANY, 1)), outputs.ravel()])[rows]
+    fit = sm.Logit(y.ravel()[rows], design).fit(disp=0)
+    assert np.all(np.abs([*levels, slope] - fit.params) < 0.02 * fit.bse)

@@ -3,31 +3,50 @@
 Steyerberg et al., "Validation and updating of predictive logistic regression models", Statistics in
 Medicine 23:2567 (2004): first the intercept alone, then intercept and slope. Each function returns
 ``(intercept [C], slope)`` of ``intercept + slope * output``.
+
+Survival: outputs are log cumulative hazards, and the same ladder is van Houwelingen's (Statistics
+in Medicine 19:3401, 2000): a level for all hazards, then a slope for how far patients lie from
+their mean at each horizon; the shape of the mean curve over time stays the source's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logsumexp, softmax
+
+from medgraft.networks.survival import grid_loss
 
 # Normal prior on the correction, standard deviation 2.5 (Gelman et al., Annals of Applied
 # Statistics 2:1360, 2008): without it a few separated patients send the slope to infinity.
 PRECISION = 1 / 2.5**2
+# exp of this is as sure as a double can be that everyone, or no one, lives.
+LIMIT = 30.0
 
 
-def intercept(outputs: np.ndarray, y: np.ndarray, task: str) -> tuple[np.ndarray, float]:
-    """Correct the overall level; ``outputs [n, C]`` raw, ``y [n]``."""
+def intercept(
+    outputs: np.ndarray, y: np.ndarray, task: str, horizons: Sequence[float] = ()
+) -> tuple[np.ndarray, float]:
+    """Correct the overall level; ``outputs [n, C]`` raw, ``y [n]`` or ``[n, k]``."""
     if task == "regression":
         return np.array([float((y - outputs[:, 0]).mean())]), 1.0
+    if task == "survival":
+        return hazards(outputs, y, horizons, slope_free=False)
     best = solve(outputs, y, slope_free=False)
     return best[:-1], 1.0
 
 
-def intercept_and_slope(outputs: np.ndarray, y: np.ndarray, task: str) -> tuple[np.ndarray, float]:
-    """Correct level and spread; ``outputs [n, C]`` raw, ``y [n]``."""
+def intercept_and_slope(
+    outputs: np.ndarray, y: np.ndarray, task: str, horizons: Sequence[float] = ()
+) -> tuple[np.ndarray, float]:
+    """Correct level and spread; ``outputs [n, C]`` raw, ``y [n]`` or ``[n, k]``."""
     if task == "regression":
         return line(outputs[:, 0], y)
+    if task == "survival":
+        return hazards(outputs, y, horizons, slope_free=True)
     best = solve(outputs, y, slope_free=True)
     return best[:-1], float(best[-1])
 
@@ -54,8 +73,42 @@ def solve(outputs: np.ndarray, y: np.ndarray, *, slope_free: bool) -> np.ndarray
     return minimize(objective, start, jac=True, method="BFGS").x
 
 
+def hazards(
+    outputs: np.ndarray, y: np.ndarray, horizons: Sequence[float], *, slope_free: bool
+) -> tuple[np.ndarray, float]:
+    """Intercepts ``[T]`` and slope of the smallest penalised log loss on the grid.
+
+    Args:
+        outputs: log cumulative hazards at the horizons ``[n, T]``.
+        y: times and events ``[n, 2]``.
+        horizons: ``[T]``, increasing.
+        slope_free: otherwise the level alone is corrected.
+    """
+    said, seen, times = (torch.tensor(np.asarray(v, float)) for v in (outputs, y, horizons))
+    mean, start = said.mean(dim=0), torch.tensor([0.0, 1.0], dtype=torch.float64)
+
+    def objective(correction: np.ndarray) -> tuple[float, np.ndarray]:
+        at = torch.tensor(correction, requires_grad=True)
+        corrected = mean + at[0] + at[1] * (said - mean)
+        away = at - start
+        loss = grid_loss(corrected.clamp(max=LIMIT), seen, times).sum()
+        loss = loss + PRECISION / 2 * (away @ away)
+        (gradient,) = torch.autograd.grad(loss, at)
+        return loss.item(), gradient.numpy() * [1, slope_free]
+
+    level, slope = minimize(objective, start.numpy(), jac=True, method="BFGS").x
+    return level + (1 - slope) * mean.numpy(), float(slope)
+
+
 def log_loss(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """Summed log loss of ``logits [n, C]`` and its gradient ``[n, C]``; one column is binary."""
+    """Summed log loss of ``logits [n, C]`` and its gradient ``[n, C]``; one column is binary.
+
+    Several labels: ``y [n, C]``; one that was not recorded (NaN) counts for nothing.
+    """
+    if y.ndim == 2:
+        known = ~np.isnan(y)
+        loss = -float(log_expit(np.where(y == 1, 1, -1) * logits)[known].sum())
+        return loss, np.where(known, expit(logits) - y, 0.0)
     if logits.shape[1] == 1:
         signed = np.where(y == 1, 1, -1) * logits[:, 0]
         return -float(log_expit(signed).sum()), expit(logits) - y[:, None]
