@@ -12,8 +12,15 @@ from scipy.special import expit, softmax
 from medgraft.evaluation.metrics.calibration import CalibrationIntercept, CalibrationSlope, Ece
 from medgraft.evaluation.metrics.confusion import F1, Accuracy, Mcc, Precision, Recall, Specificity
 from medgraft.evaluation.metrics.error import R2, Mae, Rmse
+from medgraft.evaluation.metrics.multilabel import MacroAuroc, MacroLogLoss
 from medgraft.evaluation.metrics.proper import Brier, LogLoss
 from medgraft.evaluation.metrics.ranking import Auprc, Auroc
+from medgraft.evaluation.metrics.survival import (
+    CIndex,
+    GridLogLoss,
+    IntegratedBrier,
+    TimeAuroc,
+)
 from medgraft.evaluation.predictions import StrategyResult, Study
 from medgraft.evaluation.summary import Evaluation, evaluate
 from medgraft.preparation.arrays import Prepared, write, write_json, write_table
@@ -26,10 +33,26 @@ METRICS = {
     for metric in (
         Auroc, Auprc, Brier, LogLoss, Ece, CalibrationSlope, CalibrationIntercept, Accuracy,
         Precision, Recall, Specificity, F1, Mcc, Rmse, Mae, R2,
+        MacroAuroc, MacroLogLoss, CIndex, TimeAuroc, IntegratedBrier, GridLogLoss,
     )
 }  # fmt: skip
-PRIMARY = {"binary": "auroc", "multiclass": "log_loss", "regression": "rmse"}
-CLASSES = {"binary": ("no", "yes"), "multiclass": ("none", "mild", "severe"), "regression": ()}
+PRIMARY = {
+    "binary": "auroc",
+    "multiclass": "log_loss",
+    "regression": "rmse",
+    "multilabel": "macro_auroc",
+    "survival": "c_index",
+}
+CLASSES: dict[str, tuple[str, ...]] = {
+    "binary": ("no", "yes"),
+    "multiclass": ("none", "mild", "severe"),
+    "regression": (),
+    "multilabel": ("effusion", "oedema", "fracture"),
+    "survival": (),
+}
+HORIZONS = (6.0, 12.0, 24.0, 36.0)
+NAMES = {"regression": "blood pressure", "multilabel": "findings", "survival": "relapse"}
+UNITS = {"regression": "mm Hg", "survival": "months"}
 FOLDS = 5
 # How well a strategy sees the truth, whether it uses the source, its parameters, what it is.
 STRATEGIES = {
@@ -109,7 +132,8 @@ def simulate(
         for name, (sight, *about) in strategies.items()
     }
     rows = (outcome, np.arange(patients))
-    study = Study(*rows, *rows, task, CLASSES[task], results)
+    times = HORIZONS if task == "survival" else ()
+    study = Study(*rows, *rows, task, CLASSES[task], results, times)
     _write_prepared(folder / "prepared", study, site=site)
     _write_histories(folder / "finetuned", study, generator)
     evaluation = evaluate(
@@ -122,6 +146,13 @@ def simulate(
 def _outcome(task: str, truth: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     if task == "regression":
         return 130 + 15 * truth + generator.normal(size=len(truth)) * 5
+    if task == "multilabel":
+        shown = truth[:, None] + 0.5 * generator.normal(size=(len(truth), 3)) > [0.0, 0.5, 9.0]
+        return np.where(generator.random(shown.shape) < 0.1, np.nan, shown)
+    if task == "survival":
+        time = generator.exponential(30 * np.exp(-truth))
+        censored = generator.uniform(10, 60, size=len(truth))
+        return np.stack([np.minimum(time, censored), time <= censored], axis=1)
     edges = (0.0,) if task == "binary" else (-0.5, 0.7)
     return np.digitize(truth + 0.5 * generator.normal(size=len(truth)), edges).astype(float)
 
@@ -131,6 +162,10 @@ def _result(task: str, seen: np.ndarray, fold: np.ndarray, about: list[Any]) -> 
         test = np.stack([expit(-seen), expit(seen)], axis=2)
     elif task == "multiclass":
         test = softmax(np.stack([-seen, 0.3 - np.abs(seen), seen], axis=2), axis=2)
+    elif task == "multilabel":
+        test = expit(seen[:, :, None] - [0.0, 0.5, 3.0])
+    elif task == "survival":
+        test = np.exp(-np.exp(seen[:, :, None] / 2) * np.array(HORIZONS) / 40)
     else:
         test = 130 + 10 * seen[:, :, None]
     uses_source, fitted_parameters, description = about
@@ -150,10 +185,11 @@ def _result(task: str, seen: np.ndarray, fold: np.ndarray, about: list[Any]) -> 
 def _write_prepared(folder: Path, study: Study, *, site: str) -> None:
     generator = np.random.default_rng(4)
     outcome = {
-        "name": "blood pressure" if study.task == "regression" else "heart disease",
+        "name": NAMES.get(study.task, "heart disease"),
         "task": study.task,
         "classes": list(study.classes),
-        "unit": "mm Hg" if study.task == "regression" else "",
+        "unit": UNITS.get(study.task, ""),
+        "horizons": list(study.horizons),
     }
     features = [
         _feature("age", "number", unit="years"),
@@ -161,7 +197,10 @@ def _write_prepared(folder: Path, study: Study, *, site: str) -> None:
         _feature("slope", "number", origin="source_only"),
     ]
     rows = len(study.outcome)
-    y = {"source": np.resize(study.outcome, 3 * rows), "target": study.outcome}
+    y = {
+        "source": np.resize(study.outcome, (3 * rows, *study.outcome.shape[1:])),
+        "target": study.outcome,
+    }
     for role, sites in (("source", ["cleveland"]), ("target", [site])):
         n = len(y[role])
         x = np.stack([generator.normal(55, 9, n), np.arange(n) % 2, np.zeros(n)], axis=1)

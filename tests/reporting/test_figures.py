@@ -9,6 +9,15 @@ FIGURES = {
     "binary": {"comparison", "performance", "calibration", "roc", "learning"},
     "multiclass": {"comparison", "performance", "calibration", "learning"},
     "regression": {"comparison", "performance", "predicted", "learning"},
+    "multilabel": {"comparison", "performance", "labels", "calibration", "learning"},
+    "survival": {
+        "comparison",
+        "performance",
+        "kaplan_meier",
+        "calibration",
+        "over_time",
+        "learning",
+    },
 }
 
 

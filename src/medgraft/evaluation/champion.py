@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,10 +7,20 @@ import numpy as np
 from medgraft.errors import StageError
 from medgraft.evaluation.intervals import Resampled, estimate, resample
 from medgraft.evaluation.metrics.metric import Floats, ratio
-from medgraft.evaluation.metrics.proper import row_log_loss
+from medgraft.evaluation.metrics.proper import row_label_loss, row_log_loss
 from medgraft.evaluation.predictions import StrategyResult, Study
+from medgraft.evaluation.survival import row_grid_loss
 
-LOSS_NAMES = {"regression": "squared error"}
+LOSS_NAMES = {"regression": "squared error", "survival": "log loss on the time grid"}
+RowLoss = Callable[[Floats, Floats, Floats], Floats]
+"""From outcomes [m, ...], predictions [m, C] and horizons [T] to losses [m]."""
+ROW_LOSSES: dict[str, RowLoss] = {
+    "binary": lambda outcome, said, _: row_log_loss(outcome, said),
+    "multiclass": lambda outcome, said, _: row_log_loss(outcome, said),
+    "regression": lambda outcome, said, _: (outcome - said[:, 0]) ** 2,
+    "multilabel": lambda outcome, said, _: row_label_loss(outcome, said),
+    "survival": row_grid_loss,
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,9 @@ def choose_champion(study: Study, *, draws: int, seed: int) -> Champion:
 
     Among the strategies without the source cohort, and among those with it, take the simplest that
     cannot be told from the best; ship the one with the source only if it beats the other. A loss is
-    the log loss, or the squared error; intervals are the paired 95 % ones of `intervals`. Raises
-    StageError when no strategy has validation predictions.
+    the log loss, or the squared error; of several labels, the mean over those a row recorded, and
+    of survival, that of the interval of the grid. Intervals are the paired 95 % ones of
+    `intervals`. Raises StageError when no strategy has validation predictions.
     """
     losses = validation_losses(study, draws=draws, seed=seed)
     groups = [_group(study, losses, uses_source=uses_source) for uses_source in (False, True)]
@@ -75,10 +86,7 @@ def row_losses(study: Study, result: StrategyResult) -> Floats:
     The mean over the folds that had the row in validation; NaN where none had.
     """
     outcome = study.everyone[result.validation_row]
-    if study.task == "regression":
-        loss = (outcome - result.validation[:, 0]) ** 2
-    else:
-        loss = row_log_loss(outcome, result.validation)
+    loss = ROW_LOSSES[study.task](outcome, result.validation, np.asarray(study.horizons))
     total, times = np.zeros((2, study.runs, len(study.everyone)))
     at = (result.validation_run, result.validation_row)
     np.add.at(total, at, loss)

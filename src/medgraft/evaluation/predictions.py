@@ -46,6 +46,7 @@ class Study:
     task: str
     classes: tuple[str, ...]
     strategies: dict[str, StrategyResult]
+    horizons: tuple[float, ...] = ()
 
     @property
     def patients(self) -> int:
@@ -81,6 +82,7 @@ def load_study(prepared: Path, finetuned: Path) -> Study:
         everyone_patient=code,
         task=schema["task"],
         classes=tuple(schema.get("classes") or ()),
+        horizons=tuple(schema.get("horizons") or ()),
         strategies={
             path.name: _load_strategy(path, design, tested=tested, schema=schema)
             for path in folders
@@ -94,6 +96,8 @@ def _codes(patient: Integers) -> Integers:
 
 def to_probabilities(raw: Floats, task: str) -> Floats:
     """Turn raw outputs [m, outputs] into class probabilities [m, C]; values stay as they are.
+
+    Several labels: their probabilities [m, L]; survival: its probability at the horizons [m, T].
 
     Raises StageError for a task that is not known.
     """
@@ -115,6 +119,9 @@ LINKS: dict[str, Callable[[Floats], Floats]] = {
     "binary": _sigmoid,
     "multiclass": lambda raw: softmax(raw, axis=1),
     "regression": lambda raw: raw,
+    "multilabel": expit,
+    # A correction fitted on few patients may let a curve rise; nobody lives again.
+    "survival": lambda raw: np.exp(-np.exp(np.maximum.accumulate(raw, axis=1))),
 }
 
 

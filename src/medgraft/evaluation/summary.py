@@ -112,7 +112,7 @@ def _statistics(study: Study, metrics: Mapping[str, Metric]) -> dict[tuple[str, 
     return {
         (strategy, name): partial(
             by_run,
-            metric=metric,
+            metric=metric.at(study.horizons),
             outcome=study.outcome,
             prediction=result.test,
             fold=result.fold,

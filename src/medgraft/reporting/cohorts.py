@@ -1,10 +1,11 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medgraft.evaluation.survival import censoring
 from medgraft.preparation.arrays import Prepared
 from medgraft.reporting.text import counted
 
@@ -57,12 +58,9 @@ def distance(entry: Mapping[str, Any]) -> float | None:
 
 
 def describe_outcome(cohort: Prepared) -> str:
-    """Write how often each class came, or mean and standard deviation of the values."""
+    """Write what happened: how often each class or label came, the mean value, or the events."""
     outcome = cohort.schema["outcome"]
-    if outcome["task"] == "regression":
-        deviation = f"{cohort.y.std(ddof=1):.4g}" if len(cohort) > 1 else "–"
-        return f"{outcome['name']}: mean {cohort.y.mean():.4g} (SD {deviation}) {outcome['unit']}"
-    return f"{outcome['name']}: {_shares(cohort.y, outcome['classes'])}"
+    return f"{outcome['name']}: {OUTCOMES[outcome['task']](cohort.y, outcome)}"
 
 
 def describe(values: NDArray[np.float32], feature: Mapping[str, Any]) -> str:
@@ -77,6 +75,47 @@ def describe(values: NDArray[np.float32], feature: Mapping[str, Any]) -> str:
         text = f"{middle:.4g} [{low:.4g}, {high:.4g}]"
     missing = len(values) - len(known)
     return f"{text}; {counted(missing, 'value')} missing" if missing else text
+
+
+def _values(y: NDArray[np.float32], outcome: Mapping[str, Any]) -> str:
+    deviation = f"{y.std(ddof=1):.4g}" if len(y) > 1 else "–"
+    return f"mean {y.mean():.4g} (SD {deviation}) {outcome['unit']}"
+
+
+def _classes(y: NDArray[np.float32], outcome: Mapping[str, Any]) -> str:
+    return _shares(y, outcome["classes"])
+
+
+def _labels(y: NDArray[np.float32], outcome: Mapping[str, Any]) -> str:
+    cases, known = (y == 1).sum(axis=0), (~np.isnan(y)).sum(axis=0)
+    told = [
+        f"{label} {case:,} of {rows:,} ({case / max(rows, 1):.0%})"
+        for label, case, rows in zip(outcome["classes"], cases, known, strict=True)
+    ]
+    more = len(told) - MOST_FEATURES
+    return ", ".join(told[:MOST_FEATURES]) + (f" and {counted(more, 'label')} more" * (more > 0))
+
+
+def _events(y: NDArray[np.float32], outcome: Mapping[str, Any]) -> str:
+    """How many events, and the median follow-up by the reverse Kaplan-Meier method.
+
+    Schemper & Smith 1996 (Control. Clin. Trials 17:343).
+    """
+    time, event = y[:, 0].astype(np.float64), y[:, 1] == 1
+    at = np.unique(time)
+    followed = censoring(time, event, np.ones((1, len(y))), at=at)[0] <= 0.5
+    median = f"{at[followed][0]:.4g} {outcome['unit']}" if followed.any() else "not reached"
+    events = f"{counted(int(event.sum()), 'event')} ({event.mean():.0%})"
+    return f"{events}, median follow-up {median}"
+
+
+OUTCOMES: dict[str, Callable[[NDArray[np.float32], Mapping[str, Any]], str]] = {
+    "binary": _classes,
+    "multiclass": _classes,
+    "regression": _values,
+    "multilabel": _labels,
+    "survival": _events,
+}
 
 
 def _shares(values: NDArray[np.float32], labels: Sequence[str]) -> str:

@@ -18,31 +18,36 @@ GRID = np.linspace(0, 1, 501)
 Z = 1.959963984540054
 
 
+EVENTS = {"multiclass": "the likeliest class", "multilabel": "the label"}
+
+
 def calibration(study: Study, evaluation: Evaluation, *, outcome: str) -> Figure:
     """Draw predicted against observed probability of the champion and the reference.
 
     Every row's predictions are averaged over the runs. Binary: the positive class; multiclass: the
-    largest probability, against how often that class was right. outcome: its name.
+    largest probability, against how often that class was right; several labels: all of them
+    together. outcome: its name.
     """
-    event = _event(outcome, study.classes[1]) if study.task == "binary" else "the likeliest class"
+    event = EVENTS.get(study.task) or _event(outcome, study.classes[1])
     told = {
         name: said_and_came(study, study.strategies[name]) for name in leading(study, evaluation)
     }
-    figure = _calibration_panels(told, event)
+    figure = _calibration_panels(told, event, cases=_cases(study))
     champion = evaluation.champion.strategy
     said, came = told[champion]
     return finish(
         figure,
         "calibration",
         title=(
-            f"{champion}: {event} predicted in {said.mean():.0%} of rows on average, "
+            f"{champion}: {event} predicted in {said.mean():.0%} of {_cases(study)} on average, "
             f"observed in {came.mean():.0%}"
         ),
         caption=(
             f"Predicted against observed share ({size(study)}; predictions averaged over the runs, "
-            "by models that never saw the patient). Each point holds equally many rows; bars are "
-            "95 % Wilson intervals of the observed share. On the diagonal, predictions come true "
-            "as often as they say. Below: how many rows got which prediction."
+            "by models that never saw the patient). Each point holds equally many "
+            f"{_cases(study)}; bars are 95 % Wilson intervals of the observed share. On the "
+            "diagonal, predictions come true as often as they say. Below: how many "
+            f"{_cases(study)} got which prediction."
         ),
     )
 
@@ -130,8 +135,14 @@ def of_interest(study: Study, evaluation: Evaluation, metric: Metric) -> list[st
 
 
 def said_and_came(study: Study, result: StrategyResult) -> tuple[Floats, Floats]:
-    """Return the predicted probability, averaged over runs, and whether it came true, [n] each."""
+    """Return the predicted probability, averaged over runs, and whether it came true, [n] each.
+
+    Several labels: one entry for every label a row recorded.
+    """
     prediction = result.test.mean(axis=0)
+    if study.outcome.ndim == 2:
+        known = ~np.isnan(study.outcome)
+        return prediction[known], study.outcome[known]
     if prediction.shape[1] == 2:
         return prediction[:, 1], study.outcome
     return prediction.max(axis=1), (prediction.argmax(axis=1) == study.outcome).astype(np.float64)
@@ -208,12 +219,18 @@ def _roc_lines(axes: Any, curves: Mapping[str, Floats], areas: Mapping[str, floa
     axes.legend(loc="lower right", frameon=False, labelcolor="linecolor", handlelength=3)
 
 
+def _cases(study: Study) -> str:
+    return "rows" if study.outcome.ndim == 1 else "row-label pairs"
+
+
 def _event(outcome: str, label: str) -> str:
     """Such as diagnosis = malignant; just the label where it already says what the outcome is."""
     return label if outcome in label else f"{outcome} = {label}"
 
 
-def _calibration_panels(told: Mapping[str, tuple[Floats, Floats]], event: str) -> Any:
+def _calibration_panels(
+    told: Mapping[str, tuple[Floats, Floats]], event: str, *, cases: str
+) -> Any:
     figure, axes = sheet(
         4.6, nrows=2, ncols=len(told), squeeze=False, sharex=True, height_ratios=(4, 1)
     )
@@ -221,7 +238,7 @@ def _calibration_panels(told: Mapping[str, tuple[Floats, Floats]], event: str) -
         _calibration_panel(axes[:, column], said, came, colour=COLOURS[column])
         axes[0, column].set_title(name)
     axes[0, 0].set_ylabel("observed share")
-    axes[1, 0].set_ylabel("rows")
+    axes[1, 0].set_ylabel(cases.replace(" ", "\n"))
     figure.supxlabel(f"predicted probability of {event}", fontsize=9)
     return figure
 

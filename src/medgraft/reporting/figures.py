@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -6,9 +6,10 @@ from medgraft.evaluation.metrics.metric import Metric
 from medgraft.evaluation.predictions import Study
 from medgraft.evaluation.summary import Evaluation
 from medgraft.preparation.arrays import read_json
+from medgraft.reporting import diagnostics, survival
 from medgraft.reporting.canvas import Figure, house_style
-from medgraft.reporting.diagnostics import calibration, predicted, roc
 from medgraft.reporting.forest import comparison, performance
+from medgraft.reporting.labels import labels
 from medgraft.reporting.learning import learning
 
 
@@ -32,7 +33,7 @@ def draw(
         drawn = [
             comparison(study, evaluation, metric),
             performance(study, evaluation, metric),
-            *_of_predictions(study, evaluation, metric, outcome=outcome),
+            *OF_TASK[study.task](study, evaluation, metric, outcome=outcome),
             learning(study, finetuned),
         ]
     figures = {figure.name: figure for figure in drawn if figure is not None}
@@ -42,13 +43,43 @@ def draw(
     return figures
 
 
-def _of_predictions(
+def _of_classes(
     study: Study, evaluation: Evaluation, metric: Metric, *, outcome: Mapping[str, Any]
 ) -> Iterator[Figure | None]:
-    name = outcome["name"]
-    if study.task == "regression":
-        yield predicted(study, evaluation, outcome=name, unit=outcome["unit"])
-        return
-    yield calibration(study, evaluation, outcome=name)
-    if study.task == "binary":
-        yield roc(study, evaluation, metric, outcome=name)
+    yield diagnostics.calibration(study, evaluation, outcome=outcome["name"])
+    if len(study.classes) == 2:
+        yield diagnostics.roc(study, evaluation, metric, outcome=outcome["name"])
+
+
+def _of_values(
+    study: Study, evaluation: Evaluation, metric: Metric, *, outcome: Mapping[str, Any]
+) -> Iterator[Figure | None]:
+    del metric
+    name, unit = outcome["name"], outcome["unit"]
+    yield diagnostics.predicted(study, evaluation, outcome=name, unit=unit)
+
+
+def _of_labels(
+    study: Study, evaluation: Evaluation, metric: Metric, *, outcome: Mapping[str, Any]
+) -> Iterator[Figure | None]:
+    del metric
+    yield labels(study, evaluation)
+    yield diagnostics.calibration(study, evaluation, outcome=outcome["name"])
+
+
+def _of_survival(
+    study: Study, evaluation: Evaluation, metric: Metric, *, outcome: Mapping[str, Any]
+) -> Iterator[Figure | None]:
+    yield survival.kaplan_meier(study, evaluation, outcome=outcome)
+    yield survival.calibration(study, evaluation, outcome=outcome)
+    names = diagnostics.of_interest(study, evaluation, metric)
+    yield survival.over_time(study, names, outcome=outcome)
+
+
+OF_TASK: dict[str, Callable[..., Iterator[Figure | None]]] = {
+    "binary": _of_classes,
+    "multiclass": _of_classes,
+    "regression": _of_values,
+    "multilabel": _of_labels,
+    "survival": _of_survival,
+}

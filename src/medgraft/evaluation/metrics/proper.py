@@ -1,7 +1,14 @@
 # ruff: noqa: ARG002  (one signature for every metric; only AUROC needs the folds)
 import numpy as np
 
-from medgraft.evaluation.metrics.metric import CLASSIFICATION, Floats, Integers, Metric, mean
+from medgraft.evaluation.metrics.metric import (
+    CLASSIFICATION,
+    Floats,
+    Integers,
+    Metric,
+    mean,
+    ratio,
+)
 
 
 def row_log_loss(outcome: Floats, prediction: Floats) -> Floats:
@@ -12,6 +19,17 @@ def row_log_loss(outcome: Floats, prediction: Floats) -> Floats:
     """
     of_truth = np.take_along_axis(prediction, outcome.astype(np.int64)[:, None], axis=1)[:, 0]
     return -np.log(np.maximum(of_truth, np.finfo(np.float64).eps))
+
+
+def row_label_loss(outcome: Floats, prediction: Floats) -> Floats:
+    """Mean of minus the log probability of what is true of every label a row recorded, [n].
+
+    outcome: [n, L], 0, 1 or NaN where not recorded. prediction: [n, L], as in `row_log_loss`.
+    """
+    of_truth = np.where(outcome == 1, prediction, 1 - prediction)
+    losses = -np.log(np.maximum(of_truth, np.finfo(np.float64).eps))
+    known = ~np.isnan(outcome)
+    return ratio(np.where(known, losses, 0.0).sum(axis=1), known.sum(axis=1).astype(np.float64))
 
 
 class Brier(Metric):
