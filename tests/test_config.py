@@ -43,7 +43,7 @@ MISTAKES = {
     "strategies=[scratch,fine_tun]": "strategies=[scratch,fine_tun]: there is no "
     "conf/strategies/fine_tun.yaml; did you mean 'fine_tune'?",
     "task=ranking": "task=ranking: there is no conf/task/ranking.yaml; "
-    "expected one of binary, multiclass, regression",
+    "expected one of binary, multiclass, multilabel, regression, survival, survival_cox",
     "design.runs=ten": "design.runs: got 'ten': input should be a valid integer",
     "design.runs=2.5": "design.runs: got 2.5: input should be a valid integer",
     "design.folds=1": "design.folds: got 1: input should be greater than or equal to 2",

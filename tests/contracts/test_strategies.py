@@ -1,12 +1,16 @@
 """What every strategy promises, carried out on a small simulated study of each task."""
 
 import dataclasses
+import inspect
+import re
 
 import numpy as np
 import polars as pl
 import pytest
 
 from medgraft.config import PretrainConfig, Strategy
+from medgraft.construct import locate
+from medgraft.errors import ConfigError
 from medgraft.preparation.arrays import read_json
 from medgraft.training.finetune import Study, finetune
 from medgraft.training.pretrain import pretrain
@@ -15,9 +19,12 @@ from training.simulated import ADAMW, LAST, cohort, design, fit_config, parts, t
 from . import found
 
 FILES = [pytest.param(path, id=path.stem) for path in found.of("strategies")]
-TASKS = ("binary", "multiclass", "regression")
+NO_SURVIVAL = (
+    "the baseline {} does not learn survival (disease); leave it out of strategies, or take cox"
+)
+TASKS = ("binary", "multiclass", "regression", "multilabel", "survival")
 SHORT = trainer(max_steps=20)
-COLUMNS = {"binary": 1, "multiclass": 3, "regression": 1}
+COLUMNS = {"binary": 1, "multiclass": 3, "regression": 1, "multilabel": 2, "survival": 3}
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +57,40 @@ def outputs(frame: pl.DataFrame) -> np.ndarray:
     return frame.select(pl.selectors.starts_with("output_")).to_numpy()
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("path", FILES)
+def learns(path, task: str) -> bool:
+    """Networks learn every task; a baseline learns survival or the others."""
+    baseline = found.read(path).get("baseline")
+    if not baseline:
+        return True
+    return ("horizons" in inspect.signature(locate(baseline["_target_"])).parameters) is (
+        task == "survival"
+    )
+
+
+def task_of(path) -> str:
+    """One it learns, binary where it does."""
+    return "binary" if learns(path, "binary") else "survival"
+
+
+def pairs(learned: bool) -> list:
+    return [
+        pytest.param(path, task, id=f"{path.stem}-{task}")
+        for path in found.of("strategies")
+        for task in TASKS
+        if learns(path, task) is learned
+    ]
+
+
+@pytest.mark.parametrize(("path", "task"), pairs(learned=False))
+def test_what_is_not_learned_is_refused(path, task, studies, tmp_path):
+    name = found.read(path)["baseline"]["_target_"].rpartition(".")[2]
+    expected = NO_SURVIVAL.format(name) if task == "survival" else "learns survival, not a"
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        carried_out(path, studies[task][0], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("path", "task"), pairs(learned=True))
 def test_every_patient_is_answered(path, task, studies, tmp_path):
     """Each replica answers its validation and test rows, each once, with finite numbers."""
     study, _ = studies[task]
@@ -76,7 +115,7 @@ def test_source_is_used_as_said(path, studies, tmp_path):
     said = Strategy.model_validate(found.read(path))
     offered = said.model_copy(update={"uses_source": True})
     answers = []
-    for i, study in enumerate(studies["binary"]):
+    for i, study in enumerate(studies[task_of(path)]):
         finetune(path.stem, offered, study, out=tmp_path / str(i))
         answers.append(outputs(pl.read_parquet(tmp_path / str(i) / "predictions.parquet")))
     assert said.uses_source is not np.array_equal(*answers)
@@ -85,11 +124,11 @@ def test_source_is_used_as_said(path, studies, tmp_path):
 @pytest.mark.parametrize("path", FILES)
 def test_test_patients_are_unused(path, studies, tmp_path):
     """Other outcomes and measurements of its test patients change no answer for the others."""
-    study, _ = studies["binary"]
+    study, _ = studies[task_of(path)]
     alone = dataclasses.replace(study, design=study.design[:1])
     x, y = study.target.x.copy(), study.target.y.copy()
     rows = alone.design["test"][0].to_list()
-    x[rows], y[rows] = 10 * x[rows] + 5, 1 - y[rows]
+    x[rows], y[rows] = 10 * x[rows] + 5, y[rows][::-1]
     tampered = dataclasses.replace(alone, target=dataclasses.replace(study.target, x=x, y=y))
     one, two = (
         carried_out(path, each, tmp_path / str(i))[0].filter(part="validation")
@@ -100,7 +139,7 @@ def test_test_patients_are_unused(path, studies, tmp_path):
 
 @pytest.mark.parametrize("path", FILES)
 def test_same_study_same_bytes(path, studies, tmp_path):
-    study, _ = studies["binary"]
+    study, _ = studies[task_of(path)]
     for name in ("a", "b"):
         carried_out(path, study, tmp_path / name)
     files = sorted(file.name for file in (tmp_path / "a").iterdir())

@@ -1,5 +1,6 @@
 """Cohorts and networks small enough to train within a test."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,8 +26,16 @@ HEADS = {
     "binary": {"_target_": "medgraft.networks.heads.classification.BinaryHead"},
     "multiclass": {"_target_": "medgraft.networks.heads.classification.MulticlassHead"},
     "regression": {"_target_": "medgraft.networks.heads.regression.RegressionHead"},
+    "multilabel": {"_target_": "medgraft.networks.heads.multilabel.MultilabelHead"},
+    "survival": {"_target_": "medgraft.networks.heads.survival.DiscreteTimeHead"},
+    "survival_cox": {"_target_": "medgraft.networks.heads.survival.CoxHead"},
 }
-CLASSES = {"binary": ["no", "yes"], "multiclass": ["one", "two", "three"], "regression": []}
+CLASSES = {
+    "binary": ["no", "yes"],
+    "multiclass": ["one", "two", "three"],
+    "multilabel": ["fever", "cough"],
+}
+HORIZONS = {"survival": [1.0, 2.0, 4.0]}
 SGD = {"_target_": "torch.optim.SGD", "lr": 0.05, "momentum": 0.9}
 ADAM = {"_target_": "torch.optim.Adam", "lr": 0.003}
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 0.003, "weight_decay": 0.01}
@@ -44,7 +53,8 @@ def schema(task: str = "binary", numbers: int = 5, *, lost: int = 0) -> dict[str
         {"name": f"m{i}", "kind": "number", "may_be_missing": False, "origin": origin}
         for i, origin in enumerate(origins)
     ]
-    outcome = {"name": "disease", "task": task, "classes": CLASSES[task], "horizons": []}
+    outcome = {"name": "disease", "task": task, "classes": CLASSES.get(task, [])}
+    outcome["horizons"] = HORIZONS.get(task, [])
     return {"modality": "table", "features": features, "outcome": outcome, "sites": ["here"]}
 
 
@@ -53,11 +63,31 @@ def cohort(rows: int, *, seed: int = 0, task: str = "binary", lost: int = 0) -> 
     stream = np.random.default_rng([seed, rows])
     z = stream.standard_normal((rows, 5))
     score = z.sum(1) + stream.standard_normal(rows)
-    bounds = {"binary": [0.0], "multiclass": [-1.0, 1.0], "regression": []}[task]
-    y = score if task == "regression" else np.digitize(score, bounds)
+    y = OUTCOMES[task](score, stream)
     x = z * [1, 10, 0.1, 3, 100] + [0, 50, 1, -4, 900]
     people = pl.DataFrame({"row": np.arange(rows), "patient": np.arange(rows)})
     return Prepared(x.astype(np.float32), y.astype(np.float32), people, schema(task, 5, lost=lost))
+
+
+def survival(score: np.ndarray, stream: np.random.Generator) -> np.ndarray:
+    """Times and events [n, 2]; the higher the score the sooner, a third censored."""
+    time, cut = stream.exponential(3 * np.exp(-score)), stream.exponential(6, len(score))
+    return np.stack([np.minimum(time, cut), time <= cut], axis=1)
+
+
+def labels(score: np.ndarray, stream: np.random.Generator) -> np.ndarray:
+    """Two labels [n, 2] that follow the score, one in ten not recorded."""
+    y = (score[:, None] > [0.0, 1.0]).astype(float)
+    return np.where(stream.random(y.shape) < 0.1, np.nan, y)
+
+
+OUTCOMES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "binary": lambda score, _: np.digitize(score, [0.0]),
+    "multiclass": lambda score, _: np.digitize(score, [-1.0, 1.0]),
+    "regression": lambda score, _: score,
+    "multilabel": labels,
+    "survival": survival,
+}
 
 
 def design(sizes: tuple[int, ...], rows: int, *, held: int = 20) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from medgraft.construct import construct
+from medgraft.deployment.answers import named, width
 from medgraft.deployment.records import Records, records_of
 from medgraft.evaluation.predictions import to_probabilities
 from medgraft.networks.model import Network, build
@@ -20,6 +21,7 @@ from medgraft.training import weights
 from medgraft.training.finetune import prepared
 from medgraft.training.fit import outputs
 from medgraft.training.replicas import State, select
+from medgraft.transfer.baselines.learner import learner
 
 BLOCK = 4096  # rows answered at a time
 TOO_FAR = "no finite answer: the values lie too far from those of the patients learned from"
@@ -46,15 +48,15 @@ class Model:
                 values. Patient, outcome and identifier columns may be there and are passed over.
 
         Returns:
-            `predicted` (class label, or value in the outcome's unit), `probability_<class>` for
-            each class, and `problem`: empty, or why the record has no answer.
+            `predicted` (class label, or value in the outcome's unit) and `probability_<class>` for
+            each class; `probability_<label>` for each of several labels; `survival_<horizon>` for
+            each horizon; and `problem`: empty, or why the record has no answer.
 
         Raises:
             CohortError: a column is absent, unknown or named twice.
         """
         x, problems = self.records.read(frame)
-        width = len(self.outcome["classes"] or self.outcome.get("horizons", ())) or 1
-        answers = np.full((len(x), width), np.nan)
+        answers = np.full((len(x), width(self.outcome)), np.nan)
         asked = np.array([row for row, found in enumerate(problems) if not found], dtype=int)
         for start in range(0, len(asked), BLOCK):
             block = asked[start : start + BLOCK]
@@ -71,21 +73,9 @@ class Model:
         return np.mean([to_probabilities(raw, task) for raw in self.outputs(x)], axis=0)
 
     def frame(self, answers: Floats, problems: list[str]) -> pl.DataFrame:
-        """Answers `[n, classes or 1]` under their names; NaN becomes empty."""
-        problem = pl.Series("problem", problems, dtype=pl.String)
-        classes = self.outcome["classes"]
-        if not classes:
-            return pl.DataFrame([pl.Series("predicted", answers[:, 0]).fill_nan(None), problem])
-        likeliest = np.nan_to_num(answers).argmax(axis=1)
-        given = ~np.isnan(answers[:, 0])
-        labels = [classes[i] if has else None for i, has in zip(likeliest, given, strict=True)]
-        probabilities = [
-            pl.Series(f"probability_{label}", answers[:, i]).fill_nan(None)
-            for i, label in enumerate(classes)
-        ]
-        return pl.DataFrame(
-            [pl.Series("predicted", labels, dtype=pl.String), *probabilities, problem]
-        )
+        """Answers `[n, outputs]` under their names; NaN becomes empty."""
+        columns = named(answers, self.outcome)
+        return pl.DataFrame([*columns, pl.Series("problem", problems, dtype=pl.String)])
 
 
 def load(folder: Path) -> Model:
@@ -119,7 +109,7 @@ def baseline_outputs(
 ) -> Callable[[NDArray[Any]], Floats]:
     """Ask one fitted baseline after the other, each after its own preparation."""
     outcome = schema["outcome"]
-    learner = construct(spec["baseline"], task=outcome["task"], classes=len(outcome["classes"]))
+    recipe = learner(spec["baseline"], outcome)
     first = construct(spec["input"], features=schema["features"])
     count = len(next(iter(state.values())))
 
@@ -129,7 +119,7 @@ def baseline_outputs(
             own = {name: value[0] for name, value in select(state, [r]).items()}
             first.load_state_dict(part(own, "input."))
             arrays = {name: value.numpy() for name, value in part(own, "baseline.").items()}
-            each.append(learner.outputs_from(arrays, prepared(first, x)))
+            each.append(recipe.outputs_from(arrays, prepared(first, x)))
         return np.stack(each)
 
     return answer

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import polars as pl
+
+from medgraft.deployment.answers import named, width
 from medgraft.deployment.records import Records, records_of
 from medgraft.preparation.arrays import read_json
 
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 ALIAS = "champion"
+KINDS: dict[Any, str] = {pl.String: "string", pl.Float64: "double"}
 FOLDER = "model"  # among the run's artifacts
 FINGERPRINT = "fingerprint"
 # What the pages of the registry say; MLflow shows them as markdown.
@@ -110,13 +115,13 @@ def save(folder: Path, champion: Path) -> None:
         folder,
         python_model=champion / "serve.py",
         artifacts={"champion": str(champion)},
-        signature=signature(records, outcome["classes"]),
+        signature=signature(records, outcome),
         input_example=pd.DataFrame([records.example()]),
         pip_requirements=[f"{package}=={version(package)}" for package in NEEDED],
     )
 
 
-def signature(records: Records, classes: Sequence[str]) -> ModelSignature:
+def signature(records: Records, outcome: Mapping[str, Any]) -> ModelSignature:
     """Columns in, of text or numbers; columns out.
 
     MLflow answers a file that lacks a required column by printing the patients in it, so none is
@@ -126,9 +131,11 @@ def signature(records: Records, classes: Sequence[str]) -> ModelSignature:
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
-    answers: dict[str, Any] = {"predicted": "string" if classes else "double"}
-    answers |= {f"probability_{label}": "double" for label in classes} | {"problem": "string"}
+    columns = [
+        *named(np.empty((0, width(outcome))), outcome),
+        pl.Series("problem", dtype=pl.String),
+    ]
     return ModelSignature(
         inputs=Schema([ColSpec(AnyType(), name, required=False) for name in records.columns]),
-        outputs=Schema([ColSpec(kind, name) for name, kind in answers.items()]),
+        outputs=Schema([ColSpec(KINDS[type(column.dtype)], column.name) for column in columns]),
     )

@@ -18,11 +18,13 @@ from medgraft.errors import ConfigError
 from medgraft.networks.model import Network, build
 from medgraft.preparation.arrays import Prepared, write_json, write_table
 from medgraft.training import replicas, weights
+from medgraft.training.finish import finished
 from medgraft.training.fit import HISTORY, fit, leads, outputs
 from medgraft.training.patients import Patients
 from medgraft.training.pretrain import fitted, patients_of
 from medgraft.training.replicas import State
 from medgraft.training.verification import verify_preparation
+from medgraft.transfer.baselines.learner import learner
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,17 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
         trainer=study.trainer,
         start_counts=all(one in source and torch.equal(state[one], source[one]) for one in names),
     )
+    if trained:
+        state |= finished(template, state, study.patients)
     parameters = sum(template.get_parameter(one).numel() for one in trained)
     if strategy.recalibrate:
         rows = study.patients.validation if trained else study.patients.train
         state |= recalibrated(template, state, study, strategy.recalibrate, rows)
-        parameters += changed(state)
+        # Survival: one level for all horizons.
+        levels = (
+            1 if study.target.schema["outcome"]["task"] == "survival" else template.head.outputs
+        )
+        parameters += levels + bool((state["recalibration.slope"] != 1).any())
     answers = outputs(template, state, study.target.x, study.asked)
     return Result(state, spec, answers, history, parameters)
 
@@ -156,10 +164,11 @@ def recalibrated(
     template: Network, state: State, study: Study, recalibrate: Target, rows: Sequence
 ) -> State:
     """Intercept ``[R, C]`` and slope ``[R]`` fitted on each replica's own ``rows``."""
-    task, y = study.target.schema["outcome"]["task"], study.target.y
+    outcome, y = study.target.schema["outcome"], study.target.y
+    known = {"task": outcome["task"], "horizons": outcome["horizons"]}
     answers = outputs(template, state, study.target.x, rows)
     pairs = [
-        construct(recalibrate, outputs=answer.astype(float), y=y[mine], task=task)
+        construct(recalibrate, outputs=answer.astype(float), y=y[mine], **known)
         for answer, mine in zip(answers, rows, strict=True)
     ]
     intercepts, slopes = zip(*pairs, strict=True)
@@ -169,24 +178,17 @@ def recalibrated(
     }
 
 
-def changed(state: State) -> int:
-    """How many numbers recalibration fitted per replica."""
-    slope = bool((state["recalibration.slope"] != 1).any())
-    return state["recalibration.intercept"].shape[1] + slope
-
-
 def run_baseline(name: str, strategy: Strategy, study: Study) -> Result:
     """Fit a classical learner on each replica's own training patients."""
     del name
     outcome, patients = study.target.schema["outcome"], study.patients
-    classes = len(outcome.get("classes") or [])
-    learner = construct(strategy.baseline or {}, task=outcome["task"], classes=classes)
+    recipe = learner(strategy.baseline or {}, outcome)
     first = construct(study.parts["input"], features=study.target.schema["features"])
     values, answers, parameters = [], [], []
     for rows, seed, asked in zip(patients.train, patients.seeds, study.asked, strict=True):
         own = first.fit(patients.x[rows])
         first.load_state_dict(own)
-        model = learner.fit(prepared(first, patients.x[rows]), patients.y[rows], seed=seed)
+        model = recipe.fit(prepared(first, patients.x[rows]), patients.y[rows], seed=seed)
         answers.append(model.outputs(prepared(first, patients.x[asked])).astype(np.float32))
         parameters.append(model.parameters)
         arrays = {f"baseline.{key}": torch.tensor(value) for key, value in model.arrays.items()}

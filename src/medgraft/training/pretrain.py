@@ -15,6 +15,7 @@ from medgraft.networks.model import Network
 from medgraft.preparation.arrays import Prepared, write_table
 from medgraft.training import replicas, weights
 from medgraft.training.batches import hide
+from medgraft.training.finish import finished
 from medgraft.training.fit import fit, leads
 from medgraft.training.patients import Patients
 from medgraft.training.pretexts.supervised import Supervised
@@ -66,6 +67,7 @@ def pretrain(
         config=config,
         trainer=trainer,
     )
+    trained |= finished(template, trained, patients)
     verify_preparation(trained, source, patients.train, spec=spec["input"])
     if leads():
         schema = source.schema | ({"outcome": pretext.outcome} if pretext.outcome else {})

@@ -18,7 +18,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logsumexp, softmax
 
-from medgraft.networks.survival import grid_loss
+from medgraft.networks.heads.survival import grid_loss
 
 # Normal prior on the correction, standard deviation 2.5 (Gelman et al., Annals of Applied
 # Statistics 2:1360, 2008): without it a few separated patients send the slope to infinity.

@@ -2,7 +2,8 @@
 
 Each constructor takes the task and its options and returns a `Baseline`. A baseline sees prepared
 inputs ``[n, width]`` (its replica's own preparation) and answers raw outputs ``[n, C]`` like a
-network: one logit (binary), C logits (multiclass), the value (regression). It answers from the
+network: one logit (binary), C logits (multiclass), the value (regression), log cumulative hazards
+(survival; several labels: see `labels`). It answers from the
 arrays alone, so that what is served needs neither scikit-learn nor a pickle.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.special import logit, softmax
@@ -52,7 +53,7 @@ class Baseline:
             inputs: prepared rows ``[n, width]``.
         """
         scores = self.scores(arrays, inputs)
-        if self.task == "regression":
+        if self.task in ("regression", "survival"):
             return scores
         if self.task == "binary":
             return scores.clip(logit(EDGE), logit(1 - EDGE))
@@ -64,11 +65,18 @@ class Baseline:
         return np.log(probability)
 
 
+class Learned(Protocol):
+    """What answers from fitted values."""
+
+    def outputs_from(self, arrays: Arrays, inputs: np.ndarray) -> np.ndarray:
+        """Raw outputs ``[n, C]`` of prepared rows ``[n, width]``."""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A fitted baseline."""
 
-    recipe: Baseline
+    recipe: Learned
     arrays: Arrays
 
     @property

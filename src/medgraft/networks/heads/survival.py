@@ -26,20 +26,18 @@ class DiscreteTimeHead(nn.Module):
     learns how each patient departs from it.
     """
 
-    horizons: Tensor
     level: Tensor
 
     def __init__(self, width: int, outcome: Mapping[str, Any]) -> None:
         super().__init__()
-        times = torch.tensor(outcome["horizons"], dtype=torch.float32)
-        self.outputs = len(times)
+        self.horizons = np.array(outcome["horizons"], dtype=np.float64)
+        self.outputs = len(self.horizons)
         self.linear = nn.Linear(width, self.outputs)
-        self.register_buffer("horizons", times, persistent=False)
         self.register_buffer("level", torch.zeros(self.outputs))
 
     def fit(self, y: np.ndarray) -> dict[str, Tensor]:
         """The level, from times and events ``[n, 2]``."""
-        died, at_risk = life_table(y, self.horizons.numpy())
+        died, at_risk = life_table(y, self.horizons)
         # Half an event and half a survivor more, or an interval without events has no logit.
         return {"level": torch.tensor(np.log((died + 0.5) / (at_risk - died + 0.5))).float()}
 
@@ -51,7 +49,7 @@ class DiscreteTimeHead(nn.Module):
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Loss per patient ``[n]``."""
-        return grid_loss(outputs, y, self.horizons)
+        return grid_loss(outputs, y, y.new_tensor(self.horizons))
 
 
 class CoxHead(nn.Module):
@@ -61,20 +59,18 @@ class CoxHead(nn.Module):
     together before training, Breslow's after it.
     """
 
-    horizons: Tensor
     baseline: Tensor
 
     def __init__(self, width: int, outcome: Mapping[str, Any]) -> None:
         super().__init__()
-        times = torch.tensor(outcome["horizons"], dtype=torch.float32)
-        self.outputs = len(times)
+        self.horizons = np.array(outcome["horizons"], dtype=np.float64)
+        self.outputs = len(self.horizons)
         self.linear = nn.Linear(width, 1, bias=False)
-        self.register_buffer("horizons", times, persistent=False)
         self.register_buffer("baseline", torch.zeros(self.outputs))
 
     def fit(self, y: np.ndarray) -> dict[str, Tensor]:
         """The baseline of patients who do not differ, from times and events ``[n, 2]``."""
-        known = breslow(np.zeros(len(y)), y, self.horizons.numpy())
+        known = breslow(np.zeros(len(y)), y, self.horizons)
         return {"baseline": torch.tensor(known).float()}
 
     def finish(
@@ -89,7 +85,7 @@ class CoxHead(nn.Module):
         """
         before = float(fitted["baseline"][0])
         risk = outputs[:, 0].astype(np.float64) - before
-        return {"baseline": torch.tensor(breslow(risk, y, self.horizons.numpy())).float()}
+        return {"baseline": torch.tensor(breslow(risk, y, self.horizons)).float()}
 
     def forward(self, features: Tensor) -> Tensor:
         """``[n, width]`` to ``log(-log S)``, ``[n, T]``."""

@@ -6,7 +6,7 @@ import torch
 from torch.func import vmap
 
 from medgraft.evaluation.survival import row_grid_loss
-from medgraft.networks.survival import CoxHead, DiscreteTimeHead, breslow, cox_loss, grid_loss
+from medgraft.networks.heads.survival import CoxHead, DiscreteTimeHead, breslow, cox_loss, grid_loss
 
 HORIZONS = torch.tensor([2.0, 5.0, 9.0])
 OUTCOME = {"name": "relapse", "task": "survival", "classes": [], "horizons": HORIZONS.tolist()}
