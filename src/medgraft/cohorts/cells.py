@@ -89,8 +89,12 @@ def problems(
 
 def breach(name: str, cells: pl.Series, reading: Reading, rule: Rule, row: int) -> str:
     """What is wrong with one cell: `column age: got "x", expected a number in years`."""
-    got = "missing" if reading.missing[row] else f'got "{_shorten(cells[row])}"'
-    return f"column {name}: {got}, expected {expectation(rule)}"
+    return f"column {name}: {got(cells, reading, row)}, expected {expectation(rule)}"
+
+
+def got(cells: pl.Series, reading: Reading, row: int) -> str:
+    """What one cell holds: `got "x"`, or `missing`."""
+    return "missing" if reading.missing[row] else f'got "{_shorten(cells[row])}"'
 
 
 def expectation(rule: Rule) -> str:

@@ -10,6 +10,7 @@ from medgraft.cohorts.codes import Code, Rule, Strict
 from medgraft.cohorts.kinds.expression import Expression
 from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.kinds.table import Category, Number
+from medgraft.cohorts.outcomes.listed import MultilabelList
 from medgraft.cohorts.outcomes.multilabel import Multilabel
 from medgraft.cohorts.outcomes.outcome import DescribedOutcome, classes_differ, coded
 from medgraft.cohorts.outcomes.single import Binary, Multiclass, Regression
@@ -55,7 +56,8 @@ class Site(Strict):
 
 AnyColumn = Annotated[Number | Category | Expression | Unused, Field(discriminator="kind")]
 AnyOutcome = Annotated[
-    Binary | Multiclass | Regression | Multilabel | Survival, Field(discriminator="task")
+    Binary | Multiclass | Regression | Multilabel | MultilabelList | Survival,
+    Field(discriminator="task"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,27 @@ Numbers = NDArray[np.float64]
 def findings(aligned: Aligned) -> Iterator[Finding]:
     """Every finding about a single feature of the aligned tables."""
     for table in aligned.tables:
-        if table.y.ndim == 1:
-            yield from _telling(aligned, table)
+        for part in _single(table):
+            yield from _telling(aligned, part)
     for table in aligned.tables:
         yield from _dull(aligned, table)
     yield from _missing_apart(aligned)
     yield from _partly_measured(aligned)
+
+
+def _single(table: Table) -> Iterator[Table]:
+    """The table with one number per row as its outcome: time and event apart, each label alone."""
+    name, y = table.outcome.name, table.y
+    if table.outcome.task == "survival":
+        yield replace(table, y=y[:, 0], outcome=Outcome(f"the time of {name}", "regression"))
+        event = Outcome(f"the event of {name}", "binary", ("censored", "event"))
+        yield replace(table, y=y[:, 1], outcome=event)
+    elif table.outcome.task == "multilabel":
+        for i, label in enumerate(table.outcome.classes):
+            known = table.take(~np.isnan(y[:, i]))
+            yield replace(known, y=known.y[:, i], outcome=Outcome(label, "binary", ("no", "yes")))
+    else:
+        yield table
 
 
 def _measured(aligned: Aligned, table: Table) -> Iterator[tuple[str, Numbers]]:

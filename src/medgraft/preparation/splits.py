@@ -209,10 +209,15 @@ def _class_strata(patient: Integers, y: Integers) -> Integers:
 
 
 def _rarest_label(y: NDArray) -> Integers:
-    """For each row [n, L] the number (from 1) of the rarest label that holds; 0 for none."""
+    """For each row [n, L] the number (from 1) of the rarest label that holds; 0 for none.
+
+    Rows of which there are too few to spread over folds join the largest group.
+    """
     holds = np.nan_to_num(y) == 1
     rarity = np.where(holds, holds.sum(axis=0), len(y) + 1)
-    return np.where(holds.any(axis=1), rarity.argmin(axis=1) + 1, 0)
+    rarest = np.where(holds.any(axis=1), rarity.argmin(axis=1) + 1, 0)
+    sizes = np.bincount(rarest)
+    return np.where(sizes[rarest] < BINS, sizes.argmax(), rarest)
 
 
 def _value_strata(value: NDArray) -> Integers:

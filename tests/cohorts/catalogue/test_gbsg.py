@@ -66,6 +66,6 @@ def test_absent_h5py_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(CohortError) as error:
         gbsg.materialise(tmp_path / "gbsg", tmp_path)
     assert str(error.value) == (
-        "the gbsg cohort is published as HDF5, which h5py reads: pip install 'medgraft[hdf5]'"
+        "the gbsg cohort is published as HDF5, which h5py reads: pip install 'medgraft[h5ad]'"
     )
     assert not list(tmp_path.iterdir())

@@ -62,7 +62,7 @@ def _h5py() -> Any:
         import h5py
     except ImportError:
         raise CohortError(
-            "the gbsg cohort is published as HDF5, which h5py reads: pip install 'medgraft[hdf5]'"
+            "the gbsg cohort is published as HDF5, which h5py reads: pip install 'medgraft[h5ad]'"
         ) from None
     return h5py
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+import polars as pl
 from pydantic import Field, model_validator
 
-from medgraft.cohorts.cells import Ruled
+from medgraft.cohorts.cells import Reading, Ruled, got
 from medgraft.cohorts.codes import Code, Rule
 from medgraft.cohorts.outcomes.outcome import DescribedOutcome, Numbers, classes_differ, coded
 from medgraft.cohorts.schema import Outcome
@@ -15,10 +16,20 @@ from medgraft.cohorts.schema import Outcome
 LONGEST = 1e9  # no follow-up lasts this long, in any unit
 
 
+class Time(Ruled):
+    """A follow-up time."""
+
+    def breach(self, name: str, cells: pl.Series, reading: Reading, row: int) -> str:
+        """What came instead of a time."""
+        expected = f"a time in {self.rule.unit}, 0 or more"
+        return f"column {name}: {got(cells, reading, row)}, expected {expected}"
+
+
 class Survival(DescribedOutcome):
     """Follow-up `time` in `unit`, and whether it ended with the `event` or was cut off.
 
-    `horizons` are the times, in the same unit, at which survival is predicted.
+    `horizons` are the times, in the same unit, at which survival is predicted. Every row needs a
+    time and an event, unless `missing_codes` says which cells mean that a patient was not followed.
     """
 
     task: Literal["survival"]
@@ -42,10 +53,13 @@ class Survival(DescribedOutcome):
     def columns(self) -> dict[str, Ruled]:
         """The time in its unit, not negative; the event 0 or 1."""
         codes = coded({"censored": self.censored, "happened": self.happened})
-        time = Rule(unit=self.unit, range=(0.0, LONGEST), missing=self.missing_codes)
+        missing: dict[str, Any] = {
+            "missing": self.missing_codes,
+            "never_missing": not self.missing_codes,
+        }
         return {
-            self.time: Ruled(time),
-            self.event: Ruled(Rule(codes=codes, missing=self.missing_codes)),
+            self.time: Time(Rule(unit=self.unit, range=(0.0, LONGEST), **missing)),
+            self.event: Ruled(Rule(codes=codes, **missing)),
         }
 
     def y(self, values: Mapping[str, Numbers]) -> Numbers:
