@@ -14,7 +14,12 @@ from training.simulated import ADAMW, LAST, cohort, design, fit_config, parts, t
 
 from . import found
 
-FILES = [pytest.param(path, id=path.stem) for path in found.of("strategies")]
+SEQUENCES_ONLY = ("kmer_logistic",)  # refuses the tables below; see transfer/baselines/test_kmer.py
+FILES = [
+    pytest.param(path, id=path.stem)
+    for path in found.of("strategies")
+    if path.stem not in SEQUENCES_ONLY
+]
 TASKS = ("binary", "multiclass", "regression")
 SHORT = trainer(max_steps=20)
 COLUMNS = {"binary": 1, "multiclass": 3, "regression": 1}
