@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from medgraft.cohorts.codes import Code, Rule
-from medgraft.cohorts.table import SHOWN, Problem
+from medgraft.cohorts.table import SHOWN, Problem, RawTable
 
 LONGEST = 40  # characters of a cell worth showing
 MOST_CODES = 10
@@ -79,12 +79,10 @@ def read_column(cells: pl.Series, rule: Rule) -> Reading:
     )
 
 
-def problems(
-    name: str, column: Readable, cells: pl.Series, reading: Reading, lines: NDArray[np.int64]
-) -> Iterator[Problem]:
+def problems(name: str, column: Readable, table: RawTable, reading: Reading) -> Iterator[Problem]:
     """The first of the column's wrong cells as sentences, at most `SHOWN`."""
     for row in np.flatnonzero(reading.wrong)[:SHOWN].tolist():
-        yield Problem(int(lines[row]), column.breach(name, cells, reading, row))
+        yield table.problem(row, column.breach(name, table.cells[name], reading, row))
 
 
 def breach(name: str, cells: pl.Series, reading: Reading, rule: Rule, row: int) -> str:

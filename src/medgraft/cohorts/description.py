@@ -9,6 +9,7 @@ from medgraft.cohorts.cells import Ruled
 from medgraft.cohorts.codes import Code, Rule, Strict
 from medgraft.cohorts.kinds.expression import Expression
 from medgraft.cohorts.kinds.kind import Measured
+from medgraft.cohorts.kinds.sequence import Sequence
 from medgraft.cohorts.kinds.table import Category, Number
 from medgraft.cohorts.outcomes.listed import MultilabelList
 from medgraft.cohorts.outcomes.multilabel import Multilabel
@@ -54,7 +55,9 @@ class Site(Strict):
         return self
 
 
-AnyColumn = Annotated[Number | Category | Expression | Unused, Field(discriminator="kind")]
+AnyColumn = Annotated[
+    Number | Category | Expression | Sequence | Unused, Field(discriminator="kind")
+]
 AnyOutcome = Annotated[
     Binary | Multiclass | Regression | Multilabel | MultilabelList | Survival,
     Field(discriminator="task"),

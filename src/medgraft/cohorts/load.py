@@ -114,7 +114,7 @@ def _refuse(
     """Raise for everything that is wrong anywhere in the file."""
     found = list(table.problems)
     for name, reading in readings.items():
-        found += cells.problems(name, columns[name], table.cells[name], reading, table.lines)
+        found += cells.problems(name, columns[name], table, reading)
     wrong = sum(int(reading.wrong.sum()) for reading in readings.values())
     nameless = _nameless(table, description, site)
     refuse(path, found + nameless, len(table.problems) + wrong + len(nameless))

@@ -28,12 +28,19 @@ class RawTable:
     """A file as text. `cells` has one string column per name, without surrounding blanks.
 
     `lines` is int64 [rows], the line (or record number) where each row begins. A row that does not
-    fit the header is left out of `cells` and stands in `problems`.
+    fit the header is left out of `cells` and stands in `problems`. `names` [rows] are those of the
+    records, where the format has any.
     """
 
     cells: pl.DataFrame
     lines: NDArray[np.int64]
     problems: tuple[Problem, ...] = ()
+    names: pl.Series | None = None
+
+    def problem(self, row: int, text: str) -> Problem:
+        """Something wrong with one row, named where it has a name."""
+        record = "" if self.names is None else f'record "{self.names[row]}", '
+        return Problem(int(self.lines[row]), record + text)
 
 
 def refuse(path: Path, problems: Iterable[Problem], count: int) -> None:

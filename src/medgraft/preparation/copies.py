@@ -57,7 +57,7 @@ def repeated_patients(aligned: Aligned) -> Iterator[Finding]:
     crossing = sorted(set(aligned.source.patient) & set(aligned.target.patient))
     if crossing:
         places = "; ".join(
-            _lines(table, np.isin(table.patient, crossing))
+            lines(table, np.isin(table.patient, crossing))
             for table in (aligned.source, aligned.target)
         )
         message = (
@@ -141,7 +141,7 @@ def _two_outcomes(table: Table) -> Iterator[Finding]:
     if len(torn):
         message = (
             f"{count(len(torn), 'patient')} of the {table.role} with rows that differ in "
-            f"{table.outcome.name} ({_lines(table, np.isin(person, torn))})"
+            f"{table.outcome.name} ({lines(table, np.isin(person, torn))})"
         )
         yield Finding("patient with two outcomes", "warning", table.role, len(torn), message)
 
@@ -153,7 +153,7 @@ def _twin_findings(
     if joined.any():
         rows = int(joined.sum())
         message = (
-            f"{count(rows, 'row')} {alike} ({_lines(table, joined)}): "
+            f"{count(rows, 'row')} {alike} ({lines(table, joined)}): "
             "treated as one patient, so copies never part"
         )
         yield Finding("copied rows", "warning", table.role, rows, message)
@@ -163,7 +163,8 @@ def _twin_findings(
         yield Finding("alike rows", "note", table.role, rows, message)
 
 
-def _lines(table: Table, rows: NDArray[np.bool_]) -> str:
+def lines(table: Table, rows: NDArray[np.bool_]) -> str:
+    """Where these rows [n] stand in their files: `clinic lines 2, 5 and 4 more`."""
     return "; ".join(
         _numbered(site, table.line[rows & (table.site == site)])
         for site in table.sites

@@ -60,7 +60,7 @@ def _chain(first: Record, rest: Iterator[Record]) -> Iterator[Record]:
 
 
 def _text(path: Path) -> str:
-    data = _bytes(path)
+    data = unpacked(path)
     if b"\0" in data:
         raise CohortError(f"{path}: holds NUL bytes, expected UTF-8 text (is it UTF-16 or binary?)")
     try:
@@ -70,7 +70,8 @@ def _text(path: Path) -> str:
         raise CohortError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
 
 
-def _bytes(path: Path) -> bytes:
+def unpacked(path: Path) -> bytes:
+    """What is in a file, unpacked where it ends in `.gz`; CohortError where it cannot be read."""
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.suffix == ".gz" else data
