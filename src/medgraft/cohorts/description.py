@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from medgraft.cohorts.cells import Ruled
 from medgraft.cohorts.codes import Code, Rule, Strict
 from medgraft.cohorts.kinds.expression import Expression
+from medgraft.cohorts.kinds.image import Image
 from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.kinds.table import Category, Number
 from medgraft.cohorts.outcomes.multilabel import Multilabel
@@ -53,7 +54,7 @@ class Site(Strict):
         return self
 
 
-AnyColumn = Annotated[Number | Category | Expression | Unused, Field(discriminator="kind")]
+AnyColumn = Annotated[Number | Category | Expression | Image | Unused, Field(discriminator="kind")]
 AnyOutcome = Annotated[
     Binary | Multiclass | Regression | Multilabel | Survival, Field(discriminator="task")
 ]
