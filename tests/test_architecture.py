@@ -19,8 +19,8 @@ REBUILDS = ("deploy",)  # from the constructors that finetune has saved
 # Which groups of conf/ fill a section that has another name.
 GROUPS = {
     "source_task": ("task",),
-    "pretrain": ("optimizer", "pretext", "schedule"),
-    "finetune": ("optimizer", "schedule"),
+    "pretrain": ("augment", "optimizer", "pretext", "schedule"),
+    "finetune": ("augment", "optimizer", "schedule"),
 }
 
 

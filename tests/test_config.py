@@ -51,7 +51,7 @@ MISTAKES = {
     "trainer.precision=64": "trainer.precision: got '64': "
     "input should be '32', '16-mixed' or 'bf16-mixed'",
     "finetune=adam": "finetune: got 'adam': expected the keys optimizer, batch_size, max_steps, "
-    "schedule",
+    "schedule, augment",
     "cohort=own": OWN,
     "cohort.source=[clinic]": "cohort: clinic cannot be source and target at once",
     "evaluation.reference=scrach": "evaluation.reference: 'scrach' is not run; "

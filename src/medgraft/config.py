@@ -101,6 +101,7 @@ class FitConfig(Section):
     batch_size: PositiveInt
     max_steps: PositiveInt | None = None
     schedule: Target | None = None
+    augment: Target | None = None
 
 
 class PretrainConfig(FitConfig):

@@ -19,11 +19,8 @@ from training.simulated import ADAMW, LAST, cohort, design, fit_config, parts, t
 from . import found
 
 SEQUENCES_ONLY = ("kmer_logistic",)  # refuses the tables below; see transfer/baselines/test_kmer.py
-FILES = [
-    pytest.param(path, id=path.stem)
-    for path in found.of("strategies")
-    if path.stem not in SEQUENCES_ONLY
-]
+OF_TABLES = [path for path in found.of("strategies") if path.stem not in SEQUENCES_ONLY]
+FILES = [pytest.param(path, id=path.stem) for path in OF_TABLES]
 NO_SURVIVAL = (
     "the baseline {} does not learn survival (disease); leave it out of strategies, or take cox"
 )
@@ -80,7 +77,7 @@ def task_of(path) -> str:
 def pairs(learned: bool) -> list:
     return [
         pytest.param(path, task, id=f"{path.stem}-{task}")
-        for path in found.of("strategies")
+        for path in OF_TABLES
         for task in TASKS
         if learns(path, task) is learned
     ]

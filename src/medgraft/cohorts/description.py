@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from medgraft.cohorts.cells import Ruled
 from medgraft.cohorts.codes import Code, Rule, Strict
 from medgraft.cohorts.kinds.expression import Expression
+from medgraft.cohorts.kinds.image import Image
 from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.kinds.sequence import Sequence
 from medgraft.cohorts.kinds.table import Category, Number
@@ -56,7 +57,7 @@ class Site(Strict):
 
 
 AnyColumn = Annotated[
-    Number | Category | Expression | Sequence | Unused, Field(discriminator="kind")
+    Number | Category | Expression | Sequence | Image | Unused, Field(discriminator="kind")
 ]
 AnyOutcome = Annotated[
     Binary | Multiclass | Regression | Multilabel | MultilabelList | Survival,

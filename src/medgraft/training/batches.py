@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,9 +24,20 @@ VALUES = 2**20
 # Sets the streams of augmentation apart from those of the order: to numpy a key that ends in 0 is
 # the key without it.
 AUGMENT = 1
+VIEW = 2
 
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 """Changes a replica's batch ``x [b, ...]``, ``y [b, ...]``."""
+
+
+class View(Protocol):
+    """Changes batches on the device; what is random is drawn beforehand, a few numbers a row."""
+
+    def draw(self, generator: np.random.Generator, size: int) -> np.ndarray:
+        """Float32 ``[size, p]``."""
+
+    def __call__(self, x: Tensor, drawn: Tensor) -> Tensor:
+        """``x [..., *row]`` changed as ``drawn [..., p]`` says."""
 
 
 def order(rows: Sequence[int], seed: int, start: int, stop: int) -> np.ndarray:
@@ -46,7 +58,7 @@ def permutations(rows: Sequence[int], seed: int, number: int, block: int) -> np.
 
 @dataclass(frozen=True)
 class Batches:
-    """Chunks of training steps: ``x [k, R, b, ...]`` and ``y [k, R, b]``.
+    """Chunks of training steps: ``x [k, R, b, ...]``, ``y [k, R, b]``, what a view draws.
 
     A chunk holds several optimiser steps because Lightning costs about a millisecond per call.
 
@@ -61,6 +73,7 @@ class Batches:
         rank: this process takes patients ``rank::world`` of every batch.
         world: how many processes share a batch.
         augment: changes a replica's batch, e.g. hides features.
+        view: changes it on the device; its draws ``[k, R, b, p]`` come with the batch.
         first: steps already done.
     """
 
@@ -74,16 +87,17 @@ class Batches:
     rank: int = 0
     world: int = 1
     augment: Augment | None = None
+    view: View | None = None
     first: int = 0
 
     def __len__(self) -> int:
         return math.ceil((self.steps - self.first) / self.chunk)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         for start in range(self.first, self.steps, self.chunk):
             yield self.take(start, min(start + self.chunk, self.steps))
 
-    def take(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    def take(self, start: int, stop: int) -> tuple[Tensor, ...]:
         """Steps ``start..stop`` of all replicas."""
         index = np.stack([self.index(r, start, stop) for r in range(len(self.rows))], axis=1)
         share = slice(self.rank, None, self.world)
@@ -93,7 +107,15 @@ class Batches:
         else:
             mine = index[:, :, share]
             x, y = self.x[mine], self.y[mine]
-        return torch.from_numpy(x), torch.from_numpy(y)
+        arrays = [x, y]
+        if self.view:
+            arrays.append(self.drawn(start, stop, self.view)[:, :, share])
+        return tuple(map(torch.from_numpy, arrays))
+
+    def drawn(self, start: int, stop: int, view: View) -> np.ndarray:
+        """What the view draws for whole batches ``[k, R, size, p]``."""
+        keys = [[(seed, step, VIEW) for seed in self.seeds] for step in range(start, stop)]
+        return np.array([[view.draw(stream(*key), self.size) for key in step] for step in keys])
 
     def index(self, replica: int, start: int, stop: int) -> np.ndarray:
         """Rows of one replica ``[k, size]``."""

@@ -82,12 +82,14 @@ def fit_together(
             "processes that share a batch"
         )
     steps = config.max_steps or trainer.max_steps
+    view = construct(config.augment) if config.augment else None
     module = ReplicaModule(
         replicas,
         optimizer=config.optimizer,
         patients=patients,
         check_every=trainer.check_every,
         patience=trainer.patience,
+        view=view,
         factor=construct(config.schedule, steps=steps) if config.schedule else None,
         start_counts=start_counts,
     )
@@ -103,6 +105,7 @@ def fit_together(
         rank=runner.global_rank,
         world=runner.world_size,
         augment=together(patients.question, patients.augment),
+        view=view,
     )
     runner.fit(module, batches)
     return module.history

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from medgraft.construct import construct
-from medgraft.training.batches import chunk, padded, stream
+from medgraft.training.batches import View, chunk, padded, stream
 from medgraft.training.patients import Patients
 from medgraft.training.replicas import Replicas
 
@@ -31,6 +31,7 @@ class ReplicaModule(pl.LightningModule):
         patients: whose validation part decides when to stop.
         check_every: optimiser steps between checks.
         patience: checks without improvement.
+        view: changes training batches on the device, e.g. turns images.
         factor: what the learning rate is multiplied by at each step.
         start_counts: the values before the first step are those of a trained model and may turn
             out to be the best; untrained ones may not, however lucky on few validation patients.
@@ -48,6 +49,7 @@ class ReplicaModule(pl.LightningModule):
         patients: Patients,
         check_every: int,
         patience: int,
+        view: View | None = None,
         factor: Callable[[int], float] | None = None,
         start_counts: bool = False,
     ) -> None:
@@ -57,7 +59,7 @@ class ReplicaModule(pl.LightningModule):
         self.cohort = (patients.x, patients.y, *padded(patients.validation))
         self.check_every, self.patience = check_every, patience
         self.factor, self.question = factor, patients.question
-        self.start_counts = start_counts
+        self.view, self.start_counts = view, start_counts
         self.steps = 0
         self.history: list[dict[str, Any]] = []
         count = replicas.count
@@ -77,16 +79,16 @@ class ReplicaModule(pl.LightningModule):
         if self.start_counts:
             self.best_loss = self.validation_loss()
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """A chunk of optimiser steps: ``x [k, R, b, ...]``, ``y [k, R, b]``."""
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        """A chunk of optimiser steps: ``x [k, R, b, ...]``, ``y [k, R, b]``, a view's draws."""
         del batch_idx
         # Lightning's own wrappers cost a tenth of a small step; only loss scaling needs them, and
         # processes that share a batch: without them each would train on its own part alone.
         wrapped = self.trainer.precision == "16-mixed" or self.trainer.world_size > 1
         optimizer = self.optimizers(use_pl_optimizer=wrapped)
         backward = self.manual_backward if wrapped else Tensor.backward
-        for x, y in zip(*batch, strict=True):
-            self.one_step(x, y, optimizer, backward)
+        for x, y, *drawn in zip(*batch, strict=True):
+            self.one_step(self.view(x, *drawn) if self.view else x, y, optimizer, backward)
         if self.steps % self.check_every == 0:
             self.check()
 

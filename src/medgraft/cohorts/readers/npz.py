@@ -1,0 +1,91 @@
+"""Images and labels in one numpy archive, as MedMNIST publishes them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.lib.npyio import NpzFile
+
+from medgraft.cohorts.images import archives
+from medgraft.cohorts.table import RawTable, header_problems
+from medgraft.errors import CohortError
+
+# Parts of an archive, and what a cohort calls them.
+PARTS = {"train": "train", "val": "validation", "test": "test"}
+
+
+def read(
+    path: Path,
+    *,
+    expected: Sequence[str],
+    header: bool = True,
+    optional: Sequence[str] = (),
+    image: str = "image",
+    label: str = "label",
+    split: str = "split",
+) -> RawTable:
+    """Read `{train,val,test}_{images,labels}`; parts that are absent are passed over.
+
+    An image's cell is its place, `file.npz#train_images/17`; labels [n] or [n, 1] become the column
+    `label`, several of them, [n, L], `label_0` and so on; `split` is the part. A record's number is
+    its place in the whole file, train before validation before test, from 1.
+
+    Args:
+        path: The file.
+        expected: Names of the columns described.
+        header: Archives name their arrays: always True.
+        optional: Names of columns the file may hold as well.
+        image: What the description calls the images.
+        label: What it calls the labels.
+        split: What it calls the parts.
+
+    Raises:
+        CohortError: the file is cut short, holds no part, or images and labels do not match.
+    """
+    del header
+    with archives.opened(path) as archive:
+        known = [part for part in PARTS if f"{part}_images" in archive.files]
+        if not known:
+            raise CohortError(
+                f"{path}: expected arrays train_images and train_labels (or val, test), "
+                f"found {archives.names(archive)}"
+            )
+        sizes = archives.shapes(path)
+        frames = [
+            _part(path, archive, part, sizes, image=image, label=label, split=split)
+            for part in known
+        ]
+    cells = pl.concat(frames)
+    cells = cells.select(name for name in cells.columns if name in {*expected, *optional})
+    if problems := list(header_problems(cells.columns, [*expected])):
+        raise CohortError("\n".join(f"{path}: {problem}" for problem in problems))
+    return RawTable(cells, np.arange(1, len(cells) + 1, dtype=np.int64))
+
+
+def _part(
+    path: Path,
+    archive: NpzFile,
+    part: str,
+    sizes: dict[str, tuple[int, ...]],
+    *,
+    image: str,
+    label: str,
+    split: str,
+) -> pl.DataFrame:
+    name = f"{part}_labels"
+    if name not in archive.files:
+        raise CohortError(f"{path}: holds {part}_images without {name}")
+    labels, rows = archive[name], sizes[f"{part}_images"][0]
+    if len(labels) != rows:
+        raise CohortError(f"{path}: {rows} {part}_images, {len(labels)} {name}")
+    labels = labels.reshape(rows, -1)
+    several = labels.shape[1] > 1
+    columns = {
+        image: [f"{path.name}#{part}_images/{row}" for row in range(rows)],
+        split: [PARTS[part]] * rows,
+    } | {
+        f"{label}_{i}" if several else label: [str(value) for value in labels[:, i].tolist()]
+        for i in range(labels.shape[1])
+    }
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))

@@ -1,0 +1,158 @@
+import io
+
+import numpy as np
+import pytest
+
+pydicom = pytest.importorskip("pydicom", reason='needs pydicom: pip install "medgraft[images]"')
+
+from cohorts.images.simulated import dicom, folder  # noqa: E402
+from medgraft.cohorts.images.pictures import UnreadableImageError, picture  # noqa: E402
+from medgraft.cohorts.load import load  # noqa: E402
+from medgraft.errors import CohortError  # noqa: E402
+
+HOUNSFIELD = {"RescaleSlope": 2, "RescaleIntercept": -1000, "RescaleType": "HU"}
+READER = "medgraft.cohorts.readers.dicom.read, image: film, patient: who"
+
+
+def ramp() -> np.ndarray:
+    return np.arange(48).reshape(8, 6) * 20
+
+
+def refused(data: bytes) -> str:
+    with pytest.raises(UnreadableImageError) as caught:
+        picture(data)
+    return str(caught.value)
+
+
+def test_window_is_the_standards(tmp_path):
+    """Rescaled and windowed as pydicom does it, up to the rounding to 8 bits."""
+    data = dicom(ramp(), WindowCenter=[-400, 10], WindowWidth=[600, 20], **HOUNSFIELD)
+    stored = pydicom.dcmread(io.BytesIO(data))
+    values = pydicom.pixels.apply_modality_lut(stored.pixel_array, stored)
+    shown = pydicom.pixels.apply_windowing(values, stored)
+    low, high = (2 * limit - 1000 for limit in (-(2**15), 2**15 - 1))  # of 16 signed bits, rescaled
+    np.testing.assert_allclose(picture(data), 255 * (shown - low) / (high - low), atol=0.51)
+
+
+def test_given_window_wins():
+    """Centre 100, width 101: black up to 49.5, white from 149.5."""
+    data = dicom(ramp(), WindowCenter=0, WindowWidth=5)
+    found = np.asarray(picture(data, window=(100, 101))).ravel()
+    assert found[:10].tolist() == [0, 0, 0, 27, 78, 129, 180, 231, 255, 255]
+
+
+def test_without_window_the_image_decides():
+    found = np.asarray(picture(dicom(ramp())))
+    assert (found.min(), found.max()) == (0, 255)
+
+
+def test_monochrome1_is_inverted():
+    plain, inverted = (
+        np.asarray(picture(dicom(ramp(), PhotometricInterpretation=f"MONOCHROME{i}")))
+        for i in (2, 1)
+    )
+    np.testing.assert_array_equal(plain, 255 - inverted)
+
+
+def test_frames_are_refused():
+    assert refused(dicom(np.zeros((3, 8, 6)))) == (
+        "holds 3 frames, expected 1; write the frame to be used to a file of its own"
+    )
+
+
+def test_no_pixels_are_refused():
+    assert refused(dicom(None)) == "is a DICOM file without pixels (modality CT)"
+
+
+def test_unknown_compression_is_refused():
+    compressed = pydicom.encaps.encapsulate([b"\0" * 10])
+    data = dicom(ramp(), syntax=pydicom.uid.HTJ2KLossless, PixelData=compressed)
+    assert refused(data) == (
+        "is compressed as High-Throughput JPEG 2000 Image Compression (Lossless Only), for which "
+        "pydicom finds no decoder here"
+    )
+
+
+def test_cut_file_is_refused():
+    assert refused(dicom(ramp())[:-40]).startswith("is a damaged DICOM file (")
+
+
+def test_messages_name_file_and_record(tmp_path):
+    films = {"a.dcm": dicom(ramp()), "b.dcm": dicom(None), "c.dcm": dicom(np.zeros((2, 8, 6)))}
+    at = folder(tmp_path / "films", films)
+    with pytest.raises(CohortError) as caught:
+        load(at, "here", "ill")
+    assert str(caught.value) == (
+        f'{at}/list.csv, line 3, column film: "b.dcm" is a DICOM file without pixels '
+        f"(modality CT)\n"
+        f'{at}/list.csv, line 4, column film: "c.dcm" holds 2 frames, expected 1; write the frame '
+        "to be used to a file of its own"
+    )
+
+
+def test_patient_comes_from_the_file(tmp_path):
+    """Two films of one person belong together; a film of nobody is refused, and nobody is named."""
+    films = {
+        f"{i}.dcm": dicom(ramp(), PatientID=who) for i, who in enumerate(("Eve", "Ada", "Eve"))
+    }
+    at = folder(tmp_path / "films", films, reader=READER, patient="who")
+    assert load(at, "here", "ill").patient.tolist() == ["Eve", "Ada", "Eve"]
+    (at / "2.dcm").write_bytes(dicom(ramp(), PatientID=""))
+    with pytest.raises(CohortError) as caught:
+        load(at, "here", "ill")
+    assert str(caught.value) == (
+        f"{at}/list.csv, line 4, column who: missing, expected a patient identifier"
+    )
+
+
+REAL = {
+    "CT_small.dcm": ("L", (128, 128)),
+    "MR_small.dcm": ("L", (64, 64)),
+    "MR_small_RLE.dcm": ("L", (64, 64)),
+    "MR_small_bigendian.dcm": ("L", (64, 64)),
+    "examples_overlay.dcm": ("L", (484, 300)),
+    "examples_palette.dcm": ("RGB", (800, 350)),
+    "examples_rgb_color.dcm": ("RGB", (320, 240)),
+    "SC_rgb_jpeg_dcmtk.dcm": ("RGB", (100, 100)),
+    "examples_jpeg2k.dcm": ("RGB", (640, 480)),
+    "rtdose_1frame.dcm": ("L", (10, 10)),
+    "liver_1frame.dcm": ("L", (512, 512)),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_files_become_pictures(cohorts_folder, name):
+    found = picture((cohorts_folder / "dicom_samples" / name).read_bytes())
+    assert (found.mode, found.size) == REAL[name]
+    assert len(np.unique(np.asarray(found))) > 1
+
+
+def test_encodings_of_one_image_agree(cohorts_folder):
+    """The same magnetic resonance image in four transfer syntaxes."""
+    names = ("MR_small", "MR_small_RLE", "MR_small_bigendian", "MR_small_implicit")
+    films = [picture((cohorts_folder / "dicom_samples" / f"{n}.dcm").read_bytes()) for n in names]
+    for film in films[1:]:
+        np.testing.assert_array_equal(np.asarray(film), np.asarray(films[0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("test-SR.dcm", "is a DICOM file without pixels (modality SR)"),
+        ("waveform_ecg.dcm", "is a DICOM file without pixels (modality ECG)"),
+        (
+            "examples_ybr_color.dcm",
+            "holds 30 frames, expected 1; write the frame to be used to a file of its own",
+        ),
+    ],
+)
+def test_real_files_are_refused(cohorts_folder, name, message):
+    assert refused((cohorts_folder / "dicom_samples" / name).read_bytes()) == message
+
+
+def test_palette_has_its_colours(cohorts_folder):
+    """Pixel by pixel what pydicom's look-up table says."""
+    data = (cohorts_folder / "dicom_samples" / "examples_palette.dcm").read_bytes()
+    stored = pydicom.dcmread(io.BytesIO(data))
+    colours = pydicom.pixels.apply_color_lut(stored.pixel_array, stored) >> 8
+    np.testing.assert_array_equal(np.asarray(picture(data)), colours)
