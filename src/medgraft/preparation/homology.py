@@ -6,7 +6,7 @@ many, only those are that share a MinHash of their k-mers (Broder, "On the resem
 containment of documents", 1997; Ondov et al., "Mash", Genome Biology 17:132, 2016), each a locality
 sensitive bucket of one value. A related pair without a common k-mer is then missed, so k-mers are
 taken with gaps as well (Ma, Tromp, Li, "PatternHunter", Bioinformatics 18:440, 2002).
-`docs/statistics.md` has how many pairs are missed at which identity.
+`docs/benchmarks.md` has how many pairs are missed at which identity.
 """
 
 from collections.abc import Iterator

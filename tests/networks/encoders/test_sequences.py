@@ -19,7 +19,9 @@ TRANSFORMER = {
 INPUT = {"_target_": "medgraft.networks.inputs.sequence.SequenceInput"}
 LENGTH = 31
 SCHEMA = {
-    "features": [{"name": "s", "kind": "sequence", "letters": "ACGT", "length": LENGTH}],
+    "features": [
+        {"name": "s", "kind": "sequence", "letters": "ACGT", "length": LENGTH, "origin": "shared"}
+    ],
     "outcome": {"name": "ill", "task": "binary", "classes": ["no", "yes"]},
 }
 every = pytest.mark.parametrize(
