@@ -18,7 +18,6 @@ from medgraft.preparation.likeness import near_copies, summaries
 
 Overlap = Literal["refuse", "leave_out", "note"]
 Integers = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 # Where an image lies twice, the copy in the later of these stays: tests are published, and whoever
 # has the smaller cohort can spare nobody.
 RANKS = {"source": 0, "train": 1, "": 1, "validation": 2, "test": 3}

@@ -20,7 +20,7 @@ from medgraft.errors import CohortError
 FIELD, ACROSS = 8, 3  # pixels of a field, fields of the film each way
 SIDE = FIELD * ACROSS
 PRESENT = 0.5  # how often each shadow is there
-CLOUD, SHADOW, GRAIN = 20.0, 45.0, 8.0  # levels
+CLOUD, SHADOW, GRAIN = 20.0, 30.0, 12.0  # levels
 DARKER, FLATTER = 40.0, 0.5  # what a shift of 1 takes from light and contrast
 LARGE, SMALL = "large", "small"
 # The first of each pair stands before its decoy; 1 is bright, . is dark.
