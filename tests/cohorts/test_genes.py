@@ -28,6 +28,13 @@ def test_probes_of_a_gene_are_averaged():
     np.testing.assert_array_equal(collapsed, [[2, 5], [4, np.nan]])
 
 
+def test_brightest_probe_speaks_for_a_gene():
+    values = np.array([[1.0, 3, 5, 50, 50], [6, 4, np.nan, 50, 50], [np.nan, 2, 1, 0, 0]])
+    found = genes.of_probes(PROBES, TABLE)
+    collapsed = genes.SCALES["log"].genes(values, found.place, 2, collapse="max")
+    np.testing.assert_array_equal(collapsed, [[3, 5], [6, np.nan], [2, 1]])
+
+
 def test_library_is_all_counts():
     """Counts of a gene add up; per million of everything counted, the unknown probes too."""
     counts = np.array([[1.0, 3, 0, 2, 4], [10, 30, 0, 20, 40], [0, 0, 0, 0, 0]])

@@ -1,7 +1,7 @@
 """Probes -> genes, and raw values -> a scale on which patients can be compared.
 
 Every step here looks at one sample at a time, so nothing about one patient reaches another: no gene
-is picked by its spread, no probe by its mean, over patients who may turn out to be tested.
+is picked by its spread, no probe by its mean over patients who may turn out to be tested.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,35 +25,53 @@ SEVERAL = "///"  # between the genes of a probe that binds more than one (Affyme
 
 @dataclass(frozen=True)
 class Scale:
-    """What the cells of a matrix are: what fits, how probes of a gene are put together, what next.
+    """What the cells of a matrix are: what fits, how they are to be compared.
 
-    `collapse` takes values [samples, probes], the gene's index of each probe (-1: none) and the
-    number of genes; `transform` takes [samples, genes] and the library size [samples], all probes'.
+    `transform` takes [samples, genes] and the library size [samples], that of all probes;
+    `collapse` names how probes of a gene are put together where the user does not say.
     """
 
     expected: str
     low: float
     high: float
-    collapse: Callable[[Numbers, NDArray[np.int64], int], Numbers]
+    collapse: str
     transform: Callable[[Numbers, Numbers], Numbers]
 
     def fits(self, values: Numbers) -> NDArray[np.bool_]:
         """Which cells are possible; a missing one always is."""
         return np.isnan(values) | ((values >= self.low) & (values <= self.high))
 
-    def genes(self, values: Numbers, place: NDArray[np.int64], genes: int) -> Numbers:
-        """Comparable values float64 [samples, genes] of raw ones [samples, probes]."""
-        library = np.nansum(values, axis=1)
-        return self.transform(self.collapse(values, place, genes), library)
+    def genes(
+        self, values: Numbers, place: NDArray[np.int64], genes: int, *, collapse: str | None = None
+    ) -> Numbers:
+        """Comparable values float64 [samples, genes] of raw ones [samples, probes].
+
+        `place` is the gene's position for each probe (-1: none), `collapse` a name in `COLLAPSES`.
+        """
+        together = COLLAPSES[collapse or self.collapse]
+        return self.transform(together(values, place, genes), np.nansum(values, axis=1))
 
 
 def mean(values: Numbers, place: NDArray[np.int64], genes: int) -> Numbers:
-    """The mean of a gene's measured probes; NaN where none was measured.
-
-    The mean, not the most variable or the brightest probe: those are chosen by looking at patients.
-    """
+    """The mean of a gene's measured probes; NaN where none was measured."""
     seen = total(np.where(np.isnan(values), np.nan, 1.0), place, genes)
     return total(values, place, genes) / seen
+
+
+def brightest(values: Numbers, place: NDArray[np.int64], genes: int) -> Numbers:
+    """The largest of a gene's measured probes, sample by sample; NaN where none was measured.
+
+    On one-colour arrays the brighter probes of a gene are the better ones (Miller et al.,
+    "Strategies for aggregating gene expression data", BMC Bioinformatics 12 (2011) 322). There the
+    probe is chosen by its mean over all patients, those to be tested among them; here it is not.
+    """
+    probes = np.flatnonzero(place >= 0)
+    order = probes[np.argsort(place[probes], kind="stable")]
+    found, starts = np.unique(place[order], return_index=True)
+    result = np.full((len(values), genes), np.nan)
+    if len(found):
+        result[:, found] = np.fmax.reduceat(values[:, order], starts, axis=1)
+    return result
 
 
 def total(values: Numbers, place: NDArray[np.int64], genes: int) -> Numbers:
@@ -84,10 +102,15 @@ def _log_cpm(values: Numbers, library: Numbers) -> Numbers:
     return np.log1p(values / size[:, None] * 1e6)
 
 
+COLLAPSES: Mapping[str, Callable[[Numbers, NDArray[np.int64], int], Numbers]] = {
+    "mean": mean,
+    "max": brightest,
+    "sum": total,
+}
 SCALES: Mapping[str, Scale] = {
-    "log": Scale("a logarithm (of intensities, ratios)", -50, 50, mean, _as_it_is),
-    "intensities": Scale("an intensity", -1e9, 1e9, mean, _log2),
-    "counts": Scale("a count of at least 0", 0, 1e12, total, _log_cpm),
+    "log": Scale("a logarithm (of intensities, ratios)", -50, 50, "mean", _as_it_is),
+    "intensities": Scale("an intensity", -1e9, 1e9, "mean", _log2),
+    "counts": Scale("a count of at least 0", 0, 1e12, "sum", _log_cpm),
 }
 
 

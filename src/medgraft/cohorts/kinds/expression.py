@@ -51,12 +51,14 @@ class MatrixFile(Strict):
     """One matrix: what its `values` are, and whose genes its probes are (None: probes are genes).
 
     `log`: logarithms already; `intensities`: become log2, at least 0; `counts`: become log(1 + per
-    million of the sample's library).
+    million of the sample's library). `collapse` puts a gene's probes together, before that: their
+    `mean`, their `max` in each sample, their `sum`; if unsaid, counts are summed, others averaged.
     """
 
     file: str
     values: Literal["log", "intensities", "counts"]
     annotation: Annotation | None = None
+    collapse: Literal["mean", "max", "sum"] | None = None
 
     def part(self, rows: Rows, *, missing: tuple[Code, ...], folder: Path) -> Part:
         """What it holds of the samples in `rows` (sample -> row of the table)."""
@@ -65,7 +67,9 @@ class MatrixFile(Strict):
         chosen = np.array([i for i, s in enumerate(matrix.samples) if s in rows], dtype=np.int64)
         own = np.array([rows[sample] for sample in matrix.samples[chosen]], dtype=np.int64)
         scale = genes.SCALES[self.values]
-        values = scale.genes(matrix.values[chosen], known.place, len(known.ids))
+        values = scale.genes(
+            matrix.values[chosen], known.place, len(known.ids), collapse=self.collapse
+        )
         bad = self._bad(matrix, chosen, known)
         why = {int(row): bad[i] for row, i in zip(own, chosen.tolist(), strict=True) if i in bad}
         told = {"samples without a row": len(matrix.samples) - len(own)} | known.told
