@@ -55,6 +55,16 @@ def metric(name: str, *, times: float = 1.0, digits: int = 3) -> Reading:
     return read
 
 
+def beside(*readings: Reading) -> Reading:
+    """Several figures of each strategy."""
+
+    def read(project: Path) -> Iterator[tuple[str, str]]:
+        for each in zip(*(reading(project) for reading in readings), strict=True):
+            yield each[0][0], "; ".join(figures for _, figures in each)
+
+    return read
+
+
 def class_errors(project: Path) -> Iterator[tuple[str, str]]:
     """Error % of each class: mean over the runs, lowest and highest run in brackets."""
     y = np.load(project / "work/prepared/target/y.npy").astype(int)
@@ -79,6 +89,7 @@ def class_errors(project: Path) -> Iterator[tuple[str, str]]:
 
 MCC = metric("mcc", times=100, digits=1)
 MOUSE = {"0": "42.3, aim 56.8", "2": "69.9, aim 79.3", "3": "55.4, aim 66.5", "4": "42.0, aim 52.7"}
+BACK = ("cohort.source=[vdx]", "cohort.target=[nki]")
 ROWS = [
     *(
         Row("gue_mouse", MCC, f"MCC × 100 > {goal}", (f"cohort.target=[mouse_{number}]",))
@@ -86,6 +97,15 @@ ROWS = [
     ),
     Row("promoter_tata", MCC, "MCC × 100 ≥ 74.2, aim 78.2"),
     Row("splice", class_errors, "error % N / EI / IE < 4.62 / 5.74 / 8.47"),
+    Row(
+        "pneumonia",
+        beside(metric("accuracy", times=100, digits=1), metric("auroc", times=100, digits=1)),
+        "accuracy 83.1 ± 1.1; AUROC 95.0 ± 0.3",
+    ),
+    Row("er_status", metric("auroc"), "AUROC ≥ .912"),
+    Row("er_status", metric("auroc"), "AUROC ≥ .986", BACK),
+    Row("gbsg", metric("c_index"), "C-index ≥ .668"),
+    Row("readmission", metric("auroc"), "AUROC ≥ gradient_boosting"),
 ]
 
 

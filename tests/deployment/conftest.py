@@ -1,6 +1,6 @@
 import pytest
 
-from .simulated import CODES, STRATEGIES, Run, run_pipeline
+from .simulated import RUNS, Run, run_pipeline
 
 
 @pytest.fixture(scope="session")
@@ -11,7 +11,7 @@ def ward(tmp_path_factory) -> Run:
 
 @pytest.fixture(
     scope="session",
-    params=[(task, strategy) for task in CODES for strategy in STRATEGIES],
+    params=RUNS,
     ids="-".join,
 )
 def any_run(request, tmp_path_factory) -> Run:

@@ -1,8 +1,10 @@
 """A raw cohort and a pipeline run over it, small enough for a test; no DVC, no configuration."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,11 +25,23 @@ OUTCOMES = {
     "binary": {"task": "binary", "negative": ["well"], "positive": ["ill"]},
     "multiclass": {"task": "multiclass", "classes": {c: [c] for c in CODES["multiclass"]}},
     "regression": {"task": "regression", "unit": "days"},
+    "multilabel": {"task": "multilabel_list", "labels": ["fever", "cough"], "none": ["none"]},
+    "survival": {
+        "task": "survival",
+        "time": "end",
+        "event": "ended",
+        "happened": [1],
+        "censored": [0],
+        "unit": "days",
+        "horizons": [1, 2, 4],
+    },
 }
 HEADS = {
     "binary": "classification.BinaryHead",
     "multiclass": "classification.MulticlassHead",
     "regression": "regression.RegressionHead",
+    "multilabel": "multilabel.MultilabelHead",
+    "survival": "survival.CoxHead",
 }
 NETWORK = {
     "init": {"_target_": "medgraft.transfer.init.source"},
@@ -42,7 +56,13 @@ STRATEGIES = {
         "baseline": {"_target_": "medgraft.transfer.baselines.linear.logistic_regression"}
     },
     "boosting": {"baseline": {"_target_": f"{BASELINES}.trees.gradient_boosting", "trees": 15}},
+    "cox": {"baseline": {"_target_": f"{BASELINES}.cox.cox"}},
 }
+RUNS = [
+    *((task, strategy) for task in CODES for strategy in ("network", "logistic", "boosting")),
+    *(("multilabel", strategy) for strategy in ("network", "logistic")),
+    *(("survival", strategy) for strategy in ("network", "cox")),
+]
 INPUT = {"_target_": "medgraft.networks.inputs.table.TableInput"}
 ENCODER = {"_target_": "medgraft.networks.encoders.mlp.Mlp", "widths": [8, 8]}
 FIT = {"optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.01}, "batch_size": 16}
@@ -97,7 +117,7 @@ class Run:
 def write_cohort(folder: Path, task: str) -> Path:
     """A big and a small site, missing cells and identifiers included."""
     folder.mkdir(parents=True)
-    outcome = OUTCOMES[task] | {"column": "end"}
+    outcome = OUTCOMES[task] | ({} if task == "survival" else {"column": "end"})
     description = DESCRIPTION | {"outcomes": {"fate": outcome}}
     (folder / "cohort.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
     rows(300, task, seed=1).drop("extra").write_csv(folder / "big.csv")
@@ -110,9 +130,7 @@ def rows(n: int, task: str, *, seed: int) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
     age, lab = rng.uniform(20, 90, n).round(1), rng.uniform(50, 300, n).round(1)
     score = (age - 55) / 20 + (lab - 175) / 70 + rng.normal(0, 0.7, n)
-    bounds = {"binary": [0.0], "multiclass": [-0.8, 0.8], "regression": []}[task]
-    end = score.round(4) if task == "regression" else np.digitize(score, bounds)
-    codes = CODES[task]
+    end = ENDS[task](score)
     cells = [str(x) for x in lab]
     for row, wrong in zip(range(0, n, 9), ["?", "0", ""] * n, strict=False):
         cells[row] = wrong
@@ -125,9 +143,29 @@ def rows(n: int, task: str, *, seed: int) -> pl.DataFrame:
             "sex": rng.integers(0, 2, n),
             "marker": rng.normal(0, 1, n).round(3),
             "extra": rng.normal(5, 1, n).round(3),
-            "end": [codes[int(k)] for k in end] if codes else end,
+            "end": end,
         }
+        | ({"ended": rng.integers(0, 2, n)} if task == "survival" else {})
     )
+
+
+def classes(task: str, bounds: list[float]) -> Callable[[np.ndarray], list[str]]:
+    """What is written of the class a score falls into."""
+    return lambda score: [CODES[task][k] for k in np.digitize(score, bounds)]
+
+
+def named(score: np.ndarray) -> list[str]:
+    """The labels that hold, in one cell."""
+    return ["fever|cough" if s > 0.7 else "fever" if s > 0 else "none" for s in score]
+
+
+ENDS: dict[str, Callable[[np.ndarray], Any]] = {
+    "binary": classes("binary", [0.0]),
+    "multiclass": classes("multiclass", [-0.8, 0.8]),
+    "regression": lambda score: score.round(4),
+    "multilabel": named,
+    "survival": lambda score: np.exp(1 - score).round(4),
+}
 
 
 def run_pipeline(folder: Path, task: str, strategy: str, *, mode: str = "masked") -> Run:

@@ -111,3 +111,24 @@ print(sorted({{"pytorch_lightning", "mlflow", "sklearn", "dvc", "hydra"}} & set(
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+ANSWERS = {
+    "binary": ["predicted", "probability_well", "probability_ill"],
+    "multiclass": ["predicted", "probability_none", "probability_mild", "probability_grave"],
+    "regression": ["predicted"],
+    "multilabel": ["probability_fever", "probability_cough"],
+    "survival": ["survival_1", "survival_2", "survival_4"],
+}
+
+
+def test_answers_are_named_by_task(any_run):
+    """The columns a user reads; shares lie within 0 and 1, and survival never rises."""
+    model = load(any_run.champion)
+    answers = model.predict(any_run.raw)
+    task = model.outcome["task"]
+    assert answers.columns == [*ANSWERS[task], "problem"]
+    shares = answers.select("^(probability|survival)_.*$").to_numpy()
+    assert ((shares >= 0) & (shares <= 1)).all()
+    if task == "survival":
+        assert (np.diff(shares, axis=1) <= 0).all()
