@@ -11,9 +11,12 @@ from medgraft.training.replicas import Replicas
 from training.simulated import LAST, OUTCOMES, schema
 
 from . import found
-from .test_networks import ENCODERS, TOGETHER, AsItIs, encoder, patients
+from .test_networks import POSITIONS, TOGETHER, AsItIs, encoder, patients
 
 ROWS = 7
+# One network for each kind of input: none, one or two dimensions beside the channels.
+SMALL = ("mlp", "dilated_cnn", "compact_cnn")
+ENCODERS = [pytest.param(path, id=path.stem) for path in found.of("encoder") if path.stem in SMALL]
 TASKS = [pytest.param(path, id=path.stem) for path in found.of("task")]
 
 
@@ -61,6 +64,10 @@ def test_padding_changes_no_loss(shared, task):
     stack = Replicas(template, state).eval()
     more = stack(torch.cat([x, x[:, :2]], dim=1), torch.cat([y, padding], dim=1))
     torch.testing.assert_close(more[:, :ROWS], stack(x, y), rtol=1e-4, atol=1e-5)
+
+
+def test_every_kind_of_input_is_covered():
+    assert {encoder(path).places for (path,) in (e.values for e in ENCODERS)} == set(POSITIONS)
 
 
 @pytest.mark.parametrize("task", TASKS)
