@@ -1,7 +1,7 @@
 """The laboratory's controls: cohorts whose truth is known, related, unrelated and opposite.
 
-    python benchmarks/controls.py                        # every simulated cohort of conf/experiment/
-    python benchmarks/controls.py simulated_table        # this one
+    python benchmarks/controls.py                    # every simulated cohort of conf/experiment/
+    python benchmarks/controls.py simulated_table    # this one
 
 Runs `medgraft repro experiment=<name>` in a clone for relatedness 1, 0 and -1, three worlds each,
 and prints a markdown row for each run. Expected by construction: 1 helps; 0 does not; at -1 the
@@ -34,10 +34,10 @@ def expected(relatedness: int, helps: bool, ships_source: bool) -> bool:
 def repro(project: Path, experiment: str, relatedness: int, world: int) -> dict[str, Any]:
     """The verdict of one run, with the truth behind it."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    chosen = [f"cohort.origin.relatedness={relatedness}", f"cohort.origin.seed={world}"]
+    origin = [f"cohort.origin.relatedness={relatedness}", f"cohort.origin.seed={world}"]
+    chosen = [f"experiment={experiment}", *origin, f"seed={world}"]
     subprocess.run(
-        [sys.executable, "-m", "medgraft.cli", "repro", f"experiment={experiment}", *chosen]
-        + [f"seed={world}"],
+        [sys.executable, "-m", "medgraft.cli", "repro", *chosen],
         cwd=project,
         env={**os.environ, "PATH": path, "PYTHONPATH": str(project / "src")},
         stdout=subprocess.DEVNULL,
