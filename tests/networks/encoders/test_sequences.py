@@ -11,6 +11,7 @@ from training.simulated import HEADS, LAST
 
 CNN = {"_target_": "medgraft.networks.encoders.dilated_cnn.DilatedCnn", "channels": 8, "blocks": 2}
 BOTH = CNN | {"both_strands": True}
+STRETCHES = CNN | {"stretches": 4}
 TRANSFORMER = {
     "_target_": "medgraft.networks.encoders.sequence_transformer.SequenceTransformer",
     "channels": 16,
@@ -24,9 +25,8 @@ SCHEMA = {
     ],
     "outcome": {"name": "ill", "task": "binary", "classes": ["no", "yes"]},
 }
-every = pytest.mark.parametrize(
-    "encoder", [CNN, BOTH, TRANSFORMER], ids=["cnn", "both", "transformer"]
-)
+ENCODERS = {"cnn": CNN, "both": BOTH, "stretches": STRETCHES, "transformer": TRANSFORMER}
+every = pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
 
 
 def tokens(*shape, seed=0):
@@ -102,12 +102,23 @@ def test_motif_counts_anywhere():
     ("inputs", "options", "message"),
     [
         (20, {"both_strands": True}, "both_strands: expected 4 letters, got 20"),
+        (4, {"both_strands": True, "stretches": 2}, "the other strand has them in another order"),
         (4, {"motif": 8}, "motif and kernel: expected odd numbers, got 8 and 5"),
     ],
 )
 def test_impossible_options_are_refused(inputs, options, message):
     with pytest.raises(Exception, match=message):
         construct(CNN | options, inputs=inputs)
+
+
+def test_stretches_keep_where():
+    """The same motif at another place is another sequence to a window's stretches alone."""
+    x = torch.zeros(2, LENGTH, dtype=torch.uint8)
+    x[0, 7:12] = x[1, 19:24] = torch.tensor([1, 2, 3, 2, 1])
+    net = network(STRETCHES | {"blocks": 0, "shrink": 1, "motif": 5}, 1).eval()
+    whole = network(CNN | {"blocks": 0, "shrink": 1, "motif": 5}, 1).eval()
+    assert not torch.allclose(net(x)[0], net(x)[1], atol=1e-3)
+    assert torch.allclose(whole(x)[0], whole(x)[1], atol=1e-5)
 
 
 def test_transformer_knows_places():

@@ -18,7 +18,8 @@ class DilatedCnn(nn.Module):
     specificities of DNA- and RNA-binding proteins by deep learning", 2015); block i is dilated by
     ``2**i`` (Kelley et al., "Sequential regulatory activity prediction across chromosomes with
     convolutional neural networks", 2018). Layers are pooled to the mean and the maximum over
-    positions: how much of a motif there is, and whether there is one.
+    positions: how much of a motif there is, and whether there is one. Where a window is centred on
+    something (a splice site, a transcription start), ``stretches`` keep where it is.
 
     Args:
         inputs: channels of the prepared input.
@@ -27,6 +28,8 @@ class DilatedCnn(nn.Module):
         shrink: neighbouring positions after the first layer that become one, by their maximum.
         blocks: residual blocks.
         kernel: positions a block's convolution sees, odd.
+        stretches: equal parts of the window that are pooled each by itself; not more than there are
+            positions.
         both_strands: read the reverse complement with the same weights too, so that either strand
             of a DNA gives the same answer; needs the letters A, C, G, T (or U) in this order.
         dropout: share of a layer's channels hidden in training.
@@ -34,7 +37,7 @@ class DilatedCnn(nn.Module):
 
     places: ClassVar[int] = 1
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every option is documented where it is named
         self,
         inputs: int,
         *,
@@ -43,6 +46,7 @@ class DilatedCnn(nn.Module):
         shrink: int = 3,
         blocks: int = 3,
         kernel: int = 5,
+        stretches: int = 1,
         both_strands: bool = False,
         dropout: float = 0.0,
     ) -> None:
@@ -50,11 +54,14 @@ class DilatedCnn(nn.Module):
             raise ValueError(f"motif and kernel: expected odd numbers, got {motif} and {kernel}")
         if both_strands and inputs != 4:
             raise ValueError(f"both_strands: expected 4 letters, got {inputs}")
+        if both_strands and stretches > 1:
+            raise ValueError("stretches: the other strand has them in another order; expected 1")
         super().__init__()
+        self.stretches = stretches
         self.strands = 2 if both_strands else 1
         residual = [Residual(channels, kernel, 2**i, dropout) for i in range(blocks)]
         self.layers = nn.ModuleList([Motifs(inputs, channels, motif, shrink), *residual])
-        self.widths = [2 * channels] * len(self.layers)
+        self.widths = [2 * channels * stretches] * len(self.layers)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """``[n, inputs, length]`` to every layer's map ``[n, channels, positions]``.
@@ -70,8 +77,10 @@ class DilatedCnn(nn.Module):
         return outputs
 
     def pool(self, h: Tensor) -> Tensor:
-        """``[n, channels, positions]`` to mean and maximum ``[n, 2 * channels]``."""
-        return torch.cat([h.mean(-1), h.amax(-1)], dim=-1)
+        """``[n, channels, positions]`` to means and maxima ``[n, 2 * channels * stretches]``."""
+        parts = h.tensor_split(self.stretches, dim=-1)
+        pooled = [torch.cat([part.mean(-1), part.amax(-1)], dim=-1) for part in parts]
+        return torch.cat(pooled, dim=-1)
 
 
 class Motifs(nn.Module):
