@@ -11,6 +11,7 @@ standardised as a whole, asked about the whole target.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,8 +25,10 @@ WAYS = {
 
 
 def medgraft(clone: Path, *arguments: str) -> None:
-    command = "import sys; sys.path.insert(0, 'src'); from medgraft.cli import main; main()"
-    subprocess.run([sys.executable, "-c", command, *arguments], cwd=clone, check=True)
+    """Run the clone's own code, whatever is installed."""
+    environment = os.environ | {"PYTHONPATH": str(clone / "src")}
+    command = [sys.executable, "-m", "medgraft.cli", *arguments]
+    subprocess.run(command, cwd=clone, env=environment, check=True)
 
 
 def rows(clone: Path, way: str, reach: float) -> None:
