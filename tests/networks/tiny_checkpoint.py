@@ -22,7 +22,7 @@ def write(folder: Path, kind: str = "esm", **options) -> Path:
     shape = SHAPES[kind] | {"pad_token_id": 0} if kind == "distilbert" else shape | SHAPES[kind]
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        config = AutoConfig.for_model(kind, vocab_size=len(VOCABULARY), **shape, **options)
+        config = AutoConfig.for_model(kind, vocab_size=len(VOCABULARY), **shape | options)
         model = AutoModelForMaskedLM.from_config(config)
     model.save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from medgraft.errors import ConfigError
 from medgraft.networks import checkpoints
 from medgraft.networks.encoders.hugging_face import HuggingFace
 from medgraft.training import replicas
@@ -89,3 +90,13 @@ def test_all_weights_lie_in_layers(tmp_path):
         still = [name for name, value in built.named_parameters() if value.grad is None]
         assert not still
         assert len(built.layers) == len(built.widths) == 3
+
+
+def test_long_sequence_is_refused(tmp_path):
+    built = encoder(write(tmp_path, "bert"))
+    with pytest.raises(ConfigError) as error:
+        built(one_hot("A" * 63))
+    assert str(error.value) == (
+        "sequences take 65 positions, the checkpoint has 64; `policy: crop` in cohort.yaml "
+        "shortens them"
+    )

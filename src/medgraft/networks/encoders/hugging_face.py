@@ -75,6 +75,7 @@ class HuggingFace(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """``[n, letters, length]`` to all layers' maps ``[n, width, length]``, 0 past the end."""
         read, inside = self._embedded(x)
+        self._require_room(inside.shape[-1])
         hidden = torch.zeros_like(inside, dtype=x.dtype)
         mask = hidden.masked_fill(~inside, torch.finfo(x.dtype).min)[..., None, None, :]
         # A mask that is already additive is used as it is: building it from zeros and ones asks
@@ -86,6 +87,14 @@ class HuggingFace(nn.Module):
         letters = extent(x).unsqueeze(-2)
         maps = (state[..., first : first + x.shape[-1], :].transpose(-1, -2) for state in states)
         return [torch.where(letters, each, 0.0) for each in maps]
+
+    def _require_room(self, positions: int) -> None:
+        known = getattr(self._model.config, "max_position_embeddings", None) or positions
+        if positions > known:
+            raise ConfigError(
+                f"sequences take {positions} positions, the checkpoint has {known}; "
+                "`policy: crop` in cohort.yaml shortens them"
+            )
 
     def pool(self, h: Tensor) -> Tensor:
         """``[n, width, length]`` to the mean over a sequence's own letters ``[n, width]``."""
