@@ -154,6 +154,9 @@ def of_values(features: Floats, said: Floats | None, y: Floats) -> Iterator[tupl
     yield "logme", log_evidence(features, y)
 
 
+OF_TASK = {"binary": of_classes, "multiclass": of_classes, "regression": of_values}
+
+
 def _diagonal_gbc(features: Floats, y: Floats) -> float:
     return gbc(features, y, spherical=False)
 
