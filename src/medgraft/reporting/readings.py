@@ -1,0 +1,66 @@
+"""What a team reads off a study beside the verdict: figures, and their numbers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medgraft.evaluation.metrics.metric import Metric
+from medgraft.evaluation.predictions import Study, load_sizes
+from medgraft.evaluation.savings import patients_saved, told
+from medgraft.evaluation.summary import Evaluation, plain
+from medgraft.preparation.arrays import write_json
+from medgraft.reporting.canvas import Figure, house_style
+from medgraft.reporting.savings import savings_figure
+from medgraft.reporting.text import best_first
+
+Reading = tuple[dict[str, Any], Figure | None]
+MOST = 3
+"""Strategies in a figure beside the reference."""
+
+
+def read_off(
+    study: Study,
+    evaluation: Evaluation,
+    metric: Metric,
+    *,
+    prepared: Path,
+    finetuned: Path,
+    seed: int,
+    folder: Path,
+) -> dict[str, Figure]:
+    """Write `folder`/readings.json and the figures of what the study allows to be read off it.
+
+    metric: the primary one. Raises StageError as `load_study` does.
+    """
+    with house_style():
+        found = {
+            "patients_saved": _saved(
+                study, evaluation, metric, sizes=load_sizes(prepared, finetuned), seed=seed
+            ),
+        }
+    write_json(plain({name: numbers for name, (numbers, _) in found.items()}), folder / READINGS)
+    drawn = {figure.name: figure for _, figure in found.values() if figure is not None}
+    for name, figure in drawn.items():
+        (folder / "figures" / f"{name}.svg").write_text(figure.svg, encoding="utf-8")
+    return drawn
+
+
+READINGS = "readings.json"
+
+
+def transfers(evaluation: Evaluation) -> list[str]:
+    """Name the strategies that use the source, the most helpful first."""
+    compared = evaluation.verdict["strategies"]
+    ranked = best_first({"name": name, **row} for name, row in compared.items())
+    return [row["name"] for row in ranked if row["uses_source"]]
+
+
+def _saved(
+    study: Study, evaluation: Evaluation, metric: Metric, *, sizes: Mapping[int, Study], seed: int
+) -> Reading:
+    reference, draws = evaluation.verdict["reference"], evaluation.verdict["draws"]
+    found = patients_saved(sizes, metric, reference=reference, draws=draws, seed=seed)
+    names = transfers(evaluation)[:MOST][::-1]
+    if found is None or not names:
+        return {"why": "no learning curve was drawn: set design.sizes, e.g. [20,40]"}, None
+    return told(found), savings_figure(study, found, names)
