@@ -1,11 +1,15 @@
 import json
 
+import pytest
+
 from medgraft.evaluation.metrics.ranking import Auroc
 from medgraft.evaluation.predictions import load_sizes
 from medgraft.evaluation.savings import Curve, Saving, Savings
+from medgraft.evaluation.utility import ALL, NONE, THRESHOLDS, DecisionCurve
 from medgraft.reporting.canvas import house_style
-from medgraft.reporting.readings import read_off, transfers
+from medgraft.reporting.readings import acted_on, read_off, transfers
 from medgraft.reporting.savings import savings_figure
+from medgraft.reporting.utility import utility_figure
 
 
 def curve(name: str, *values: float) -> Curve:
@@ -30,6 +34,31 @@ def test_helpful_strategies_come_first(binary):
     assert not {"scratch"} & set(found)
 
 
+def test_champion_reference_and_baseline_are_acted_on(binary):
+    names = acted_on(binary.study, binary.evaluation)
+    assert names[:2] == [binary.evaluation.champion.strategy, "scratch"]
+    assert len(names) == len(set(names)) <= 4
+
+
+@pytest.mark.parametrize(
+    ("better", "title"),
+    [
+        ([], "At no threshold is tuned shown to be worth more than treating all or none"),
+        ([0.2], "At a threshold of 20% acting on tuned is worth more than treating all or none"),
+        (
+            [0.2, 0.25, 0.3, 0.8],
+            "At thresholds 20% to 30%, 80% acting on tuned is worth more than treating all or none",
+        ),
+    ],
+)
+def test_utility_title_names_thresholds(binary, better, title):
+    line = [0.1] * len(THRESHOLDS)
+    beats = {ALL: [t in better for t in THRESHOLDS], NONE: [True] * len(THRESHOLDS)}
+    curves = {"tuned": DecisionCurve("tuned", line, line, line, beats)}
+    with house_style():
+        assert utility_figure(binary.study, curves).title == title
+
+
 def test_absent_curve_says_how_to_get_one(binary, tmp_path, monkeypatch):
     monkeypatch.setattr("medgraft.reporting.readings.load_sizes", lambda *_: {})
     (tmp_path / "figures").mkdir()
@@ -42,7 +71,7 @@ def test_absent_curve_says_how_to_get_one(binary, tmp_path, monkeypatch):
         seed=0,
         folder=tmp_path,
     )
-    assert "savings" not in drawn
+    assert set(drawn) == {"utility"}
     readings = json.loads((tmp_path / "readings.json").read_text())
     assert readings["patients_saved"] == {
         "why": "no learning curve was drawn: set design.sizes, e.g. [20,40]"
