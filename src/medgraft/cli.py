@@ -59,6 +59,17 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--mirror", type=Path, help="folder that holds published files, for offline")
     fetch.set_defaults(run=run_fetch)
 
+    sources = commands.add_parser(
+        "sources", help="score candidate sources on a target's training patients", add_help=False
+    )
+    sources.add_argument("-h", "--help", action=GroupsHelp, nargs=0, help="show this and exit")
+    sources.add_argument(
+        "overrides", nargs="+", help="target=SITE sources=[SITE,SITE] and Hydra overrides"
+    )
+    sources.add_argument("--config-dir", type=Path, help="your own conf/, searched beside this one")
+    sources.add_argument("--mirror", type=Path, help="folder that holds published files, offline")
+    sources.set_defaults(run=run_sources)
+
     predict = commands.add_parser("predict", help="ask the champion about new patients")
     predict.add_argument("--input", type=Path, required=True, help="raw records, .csv or .csv.gz")
     predict.add_argument("--output", type=Path, required=True, help="answers, one row per record")
@@ -155,6 +166,16 @@ def run_repro(chosen: argparse.Namespace) -> int:
     if dvc(root, "repro"):
         return 2  # the stage and DVC have said why
     return run_verdict(chosen)
+
+
+def run_sources(chosen: argparse.Namespace) -> int:
+    """Pretrain on every candidate in a folder of its own; write the scores, print a table."""
+    from medgraft.reporting.text import sources_table
+    from medgraft.sources import compare
+
+    overrides = [*chosen.overrides, *search_path(chosen.config_dir)]
+    print(sources_table(compare(config.project_root(), overrides, mirror=chosen.mirror)))
+    return 0
 
 
 def run_predict(chosen: argparse.Namespace) -> int:

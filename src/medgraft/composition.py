@@ -60,6 +60,22 @@ def compose_chosen(root: Path) -> dict[str, Any]:
         raise ConfigError(_reason(root, error)) from None
 
 
+def vary(root: Path, overrides: Iterable[str], *, chosen: bool) -> dict[str, Any]:
+    """Compose with these overrides, without recording them.
+
+    ``chosen``: starting from what the project chose, not from ``conf/config.yaml``.
+
+    Raises:
+        ConfigError: what Hydra refuses.
+    """
+    if not chosen:
+        return compose(root, overrides)
+    try:
+        return _hydra(root, list(overrides), name=_start(root))
+    except _hydra_errors() as error:
+        raise ConfigError(_reason(root, error)) from None
+
+
 def _start(root: Path) -> str:
     """The configuration that everything is composed from."""
     return CHOSEN if choices(root).is_file() else "config"

@@ -65,11 +65,40 @@ def load_study(prepared: Path, finetuned: Path) -> Study:
     Raises StageError for a missing file, a row not predicted exactly once per run, a prediction by
     a replica that was not to make it, or one that is not finite.
     """
+    return _study(prepared, finetuned, _comparisons(_design(prepared)))
+
+
+def load_sizes(prepared: Path, finetuned: Path) -> dict[int, Study]:
+    """Read the learning curve: a study for every number of training patients, the whole last.
+
+    Empty where none was drawn. A size that some fold has no replica of is left out. Raises as
+    `load_study` does.
+    """
+    design = _design(prepared)
+    whole = _comparisons(design)
+    curve = design.filter(pl.col("use") == "curve")
+    if curve.is_empty():
+        return {}
+    by_size = {
+        int(size): _ranked(curve.filter(pl.col("size") == size))
+        for size in curve["size"].unique().sort()
+    }
+    complete = {size: part for size, part in by_size.items() if len(part) == len(whole)}
+    if not complete:
+        return {}
+    complete[int(whole["size"].median())] = whole  # type: ignore[arg-type]
+    return {size: _study(prepared, finetuned, part) for size, part in complete.items()}
+
+
+def _design(prepared: Path) -> pl.DataFrame:
+    return pl.read_parquet(_present(prepared / "design.parquet"))
+
+
+def _study(prepared: Path, finetuned: Path, design: pl.DataFrame) -> Study:
     target = prepared / "target"
     schema = json.loads(_present(target / "schema.json").read_text())["outcome"]
     outcome = np.load(_present(target / "y.npy")).astype(np.float64)
     patients = pl.read_parquet(_present(target / "patients.parquet")).sort("row")["patient"]
-    design = _comparisons(pl.read_parquet(_present(prepared / "design.parquet")))
     code = _codes(patients.to_numpy())
     tested = np.unique(design["test"].explode().to_numpy())
     folders = sorted(path.parent for path in finetuned.glob("*/summary.json"))
@@ -135,7 +164,11 @@ def _comparisons(design: pl.DataFrame) -> pl.DataFrame:
     compared = design.filter(pl.col("use") == "compare")
     if compared.is_empty():
         raise StageError("the design has no replica of use 'compare': there is nothing to evaluate")
-    return compared.with_columns(
+    return _ranked(compared)
+
+
+def _ranked(design: pl.DataFrame) -> pl.DataFrame:
+    return design.with_columns(
         pl.col("replica").cast(pl.Int64), run=pl.col("run").rank("dense").cast(pl.Int64) - 1
     )
 

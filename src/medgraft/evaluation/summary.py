@@ -185,15 +185,15 @@ def _sentence(study: Study, metric: Metric, comparisons: list[Comparison], refer
 
 
 def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n")
 
 
-def _plain(content: Any) -> Any:
+def plain(content: Any) -> Any:
     """Round floats to six digits and write what is not finite as null, which JSON can hold."""
     if isinstance(content, dict):
-        return {key: _plain(value) for key, value in content.items()}
+        return {key: plain(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_plain(value) for value in content]
+        return [plain(value) for value in content]
     if isinstance(content, float):
         return float(f"{content:.6g}") if np.isfinite(content) else None
     return content

@@ -103,13 +103,49 @@ def _table(verdict: Mapping[str, Any]) -> str:
         for row in best_first(named)
     ]
     legend = f"Differences are from {verdict['reference']}."
-    return "\n".join([*_aligned([header, *rows]), textwrap.fill(legend, WIDTH)])
+    return "\n".join([*aligned([header, *rows]), textwrap.fill(legend, WIDTH)])
 
 
 def _cut(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Pad cells so that columns stand under one another, two spaces apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+SCORES = {
+    "leep": "LEEP",
+    "nce": "NCE",
+    "logme": "LogME",
+    "shrunk_h_score": "H-score",
+    "transrate": "TransRate",
+    "gbc": "GBC",
+}
+
+
+def sources_table(told: Mapping[str, Any]) -> str:
+    """Write the scores of candidate sources for a terminal, the most promising first.
+
+    told: what sources.json holds.
+    """
+    header = ("source", "patients", *SCORES.values(), "mean rank")
+    rows = [
+        (
+            _cut(name),
+            f"{one['patients']:,}",
+            *(shown(one["scores"].get(score, {}).get("mean")) for score in SCORES),
+            shown(one["mean_rank"]),
+        )
+        for name, one in told["sources"].items()
+    ]
+    replicas = next(iter(told["sources"].values()))["replicas"]
+    legend = (
+        f"Scores of networks pretrained on each source, for training patients of "
+        f"{', '.join(told['target'])} (mean of {counted(replicas, 'replica')}); higher promises "
+        "more, rank 1 most. Evidence about the sources, not a choice among them: whether one "
+        "helps is what `medgraft repro` tests."
+    )
+    return "\n".join([*aligned([header, *rows]), textwrap.fill(legend, WIDTH)])

@@ -7,6 +7,7 @@ from medgraft.construct import construct
 from medgraft.evaluation.predictions import load_study
 from medgraft.evaluation.summary import evaluate as judge
 from medgraft.reporting import figures, report
+from medgraft.reporting.readings import read_off
 from medgraft.stages.provenance import provenance
 from medgraft.stages.run import EVALUATION, FINETUNED, PREPARED, run
 
@@ -25,14 +26,10 @@ def evaluate() -> None:
         seed=params.seed,
     )
     result.write(EVALUATION)
-    drawn = figures.draw(
-        study,
-        result,
-        metrics=metrics,
-        prepared=PREPARED,
-        finetuned=FINETUNED,
-        folder=EVALUATION / "figures",
-    )
+    places = {"prepared": PREPARED, "finetuned": FINETUNED}
+    drawn = figures.draw(study, result, metrics=metrics, **places, folder=EVALUATION / "figures")
+    primary = metrics[params.task.primary]
+    drawn |= read_off(study, result, primary, **places, seed=params.seed, folder=EVALUATION)
     report.write(
         EVALUATION / "report.html",
         study=study,

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from medgraft.cohorts.load import load
 from medgraft.cohorts.schema import Cohort
 from medgraft.config import stage_params
 from medgraft.construct import construct
 from medgraft.errors import ConfigError
-from medgraft.preparation.prepare import prepare
+from medgraft.preparation.prepare import Summary, prepare
 from medgraft.preparation.splits import Plan
 from medgraft.stages.run import PREPARED, run
 
 
 def preprocess() -> None:
     """Write the prepared cohorts, the design table and the audit; print who was used."""
-    params = stage_params("preprocess")
+    print(carry_out(stage_params("preprocess"), out=PREPARED).text())
+
+
+def carry_out(params: Any, *, out: Path) -> Summary:
+    """Read the cohorts that these parameters name and write them, prepared, to ``out``."""
     cohort, design = params.cohort, params.design
     folder, outcome = Path(cohort.folder), cohort.outcome
     sources = [load(folder, site, outcome.source) for site in cohort.source]
@@ -32,8 +37,7 @@ def preprocess() -> None:
         seed=params.seed,
     )
     modality = construct(params.preparation.align)
-    summary = prepare(sources, targets, modality=modality, plan=plan, out=PREPARED)
-    print(summary.text())
+    return prepare(sources, targets, modality=modality, plan=plan, out=out)
 
 
 def check_task(group: str, cohort: Cohort, chosen: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from medgraft.config import stage_params
 from medgraft.preparation.arrays import read, read_design
 from medgraft.stages.run import PREPARED, PRETRAINED, run
@@ -9,12 +12,16 @@ from medgraft.stages.run import PREPARED, PRETRAINED, run
 
 def pretrain() -> None:
     """Write the source networks."""
-    params = stage_params("pretrain")
+    carry_out(stage_params("pretrain"), prepared=PREPARED, out=PRETRAINED)
+
+
+def carry_out(params: Any, *, prepared: Path, out: Path) -> None:
+    """Train on the source cohort in ``prepared`` as these parameters say."""
     from medgraft.training.pretrain import pretrain as train
 
     train(
-        read(PREPARED / "source"),
-        read_design(PREPARED / "source_design.parquet"),
+        read(prepared / "source"),
+        read_design(prepared / "source_design.parquet"),
         spec={
             "input": params.preparation.input,
             "encoder": params.encoder,
@@ -23,7 +30,7 @@ def pretrain() -> None:
         },
         config=params.pretrain,
         trainer=params.trainer,
-        out=PRETRAINED,
+        out=out,
     )
 
 

@@ -1,0 +1,85 @@
+"""What a team reads off a study beside the verdict: figures, and their numbers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medgraft.evaluation import savings, utility
+from medgraft.evaluation.metrics.metric import Metric
+from medgraft.evaluation.predictions import Study, load_sizes
+from medgraft.evaluation.summary import Evaluation, plain
+from medgraft.preparation.arrays import write_json
+from medgraft.reporting.canvas import Figure, house_style
+from medgraft.reporting.diagnostics import leading
+from medgraft.reporting.savings import savings_figure
+from medgraft.reporting.text import best_first
+from medgraft.reporting.utility import utility_figure
+
+Reading = tuple[dict[str, Any], Figure | None]
+MOST = 3
+"""Strategies in a figure beside the reference."""
+
+
+def read_off(
+    study: Study,
+    evaluation: Evaluation,
+    metric: Metric,
+    *,
+    prepared: Path,
+    finetuned: Path,
+    seed: int,
+    folder: Path,
+) -> dict[str, Figure]:
+    """Write `folder`/readings.json and the figures of what the study allows to be read off it.
+
+    metric: the primary one. Raises StageError as `load_study` does.
+    """
+    with house_style():
+        found = {
+            "patients_saved": _saved(
+                study, evaluation, metric, sizes=load_sizes(prepared, finetuned), seed=seed
+            ),
+            "net_benefit": _utility(study, evaluation),
+        }
+    write_json(plain({name: numbers for name, (numbers, _) in found.items()}), folder / READINGS)
+    drawn = {figure.name: figure for _, figure in found.values() if figure is not None}
+    for name, figure in drawn.items():
+        (folder / "figures" / f"{name}.svg").write_text(figure.svg, encoding="utf-8")
+    return drawn
+
+
+READINGS = "readings.json"
+
+
+def transfers(evaluation: Evaluation) -> list[str]:
+    """Name the strategies that use the source, the most helpful first."""
+    compared = evaluation.verdict["strategies"]
+    ranked = best_first({"name": name, **row} for name, row in compared.items())
+    return [row["name"] for row in ranked if row["uses_source"]]
+
+
+def _saved(
+    study: Study, evaluation: Evaluation, metric: Metric, *, sizes: Mapping[int, Study], seed: int
+) -> Reading:
+    reference, draws = evaluation.verdict["reference"], evaluation.verdict["draws"]
+    found = savings.patients_saved(sizes, metric, reference=reference, draws=draws, seed=seed)
+    names = transfers(evaluation)[:MOST][::-1]
+    if found is None or not names:
+        return {"why": "no learning curve was drawn: set design.sizes, e.g. [20,40]"}, None
+    return savings.told(found), savings_figure(study, found, names)
+
+
+def _utility(study: Study, evaluation: Evaluation) -> Reading:
+    if study.task != "binary":
+        return {"why": f"net benefit needs one event, the outcome is {study.task}"}, None
+    curves = utility.decision_curves(study, acted_on(study, evaluation))
+    return utility.told(curves), utility_figure(study, curves)
+
+
+def acted_on(study: Study, evaluation: Evaluation) -> list[str]:
+    """Name the champion, the reference, the best with the source and the best baseline."""
+    compared = evaluation.verdict["strategies"]
+    ranked = best_first({"name": name, **row} for name, row in compared.items())
+    baselines = [row["name"] for row in ranked if not row["uses_source"]]
+    names = [*leading(study, evaluation), *transfers(evaluation)[:1], *baselines[:1]]
+    return list(dict.fromkeys(names))
