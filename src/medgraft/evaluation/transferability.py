@@ -123,8 +123,9 @@ def gbc(features: Floats, y: Floats, *, spherical: bool = True) -> float:
     """Minus the overlap of the classes as Gaussians, over ordered pairs of classes.
 
     0: none overlap; -C (C - 1): all are one. Pándy et al. 2022, GBC (CVPR, arXiv:2111.12780).
-    spherical: one variance for all features of a class, whose log counts once and not d times, as
-    in the authors' code. NaN where a class has a single patient.
+    spherical: one variance for all features of a class, whose log counts once: that gives the
+    reference value of the tests (the textbook distance counts it d times). NaN where a class has a
+    single patient.
     """
     members = _member(y).T
     if len(members) < 2 or members.sum(axis=1).min() < 2:
