@@ -5,11 +5,15 @@ import pytest
 from medgraft.evaluation.metrics.ranking import Auroc
 from medgraft.evaluation.predictions import load_sizes
 from medgraft.evaluation.savings import Curve, Saving, Savings
+from medgraft.evaluation.subgroups import GroupScore
 from medgraft.evaluation.utility import ALL, NONE, THRESHOLDS, DecisionCurve
 from medgraft.reporting.canvas import house_style
 from medgraft.reporting.readings import acted_on, read_off, transfers
 from medgraft.reporting.savings import savings_figure
+from medgraft.reporting.subgroups import subgroups_figure
 from medgraft.reporting.utility import utility_figure
+
+from .simulated import METRICS
 
 
 def curve(name: str, *values: float) -> Curve:
@@ -59,19 +63,43 @@ def test_utility_title_names_thresholds(binary, better, title):
         assert utility_figure(binary.study, curves).title == title
 
 
+@pytest.mark.parametrize(
+    ("p", "title"),
+    [
+        (0.2, "tuned: no difference in AUROC found between groups (1 of 2 groups could be tested)"),
+        (
+            float("nan"),
+            "tuned: too few patients in any group to test AUROC for differences",
+        ),
+        (0.01, "tuned: AUROC 0.600 where sex is female, 0.200 less than elsewhere (p = 0.010)"),
+    ],
+)
+def test_subgroup_title_says_what_was_found(binary, p, title):
+    nan = float("nan")
+    known = GroupScore(
+        "sex", "female", "tuned", "auroc", 20, 20, 0.6, 0.5, 0.7, 0, -0.2, -0.3, -0.1, p, p
+    )
+    unknown = GroupScore(
+        "sex", "other", "tuned", "auroc", 2, 2, nan, nan, nan, 400, nan, nan, nan, nan, nan
+    )
+    with house_style():
+        assert subgroups_figure(binary.study, [known, unknown], Auroc()).title == title
+
+
 def test_absent_curve_says_how_to_get_one(binary, tmp_path, monkeypatch):
     monkeypatch.setattr("medgraft.reporting.readings.load_sizes", lambda *_: {})
     (tmp_path / "figures").mkdir()
     drawn = read_off(
         binary.study,
         binary.evaluation,
-        Auroc(),
+        METRICS,
         prepared=binary.prepared,
         finetuned=binary.folder / "finetuned",
         seed=0,
         folder=tmp_path,
     )
     assert set(drawn) == {"utility"}
+    assert "subgroups" not in drawn
     readings = json.loads((tmp_path / "readings.json").read_text())
     assert readings["patients_saved"] == {
         "why": "no learning curve was drawn: set design.sizes, e.g. [20,40]"

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from scipy.special import expit, softmax
 
 from medgraft.errors import StageError
 from medgraft.evaluation.metrics.metric import Floats, Integers
+
+Labels = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,15 @@ def load_sizes(prepared: Path, finetuned: Path) -> dict[int, Study]:
         return {}
     complete[int(whole["size"].median())] = whole  # type: ignore[arg-type]
     return {size: _study(prepared, finetuned, part) for size, part in complete.items()}
+
+
+def load_subgroups(prepared: Path) -> dict[str, Labels]:
+    """Read the declared subgroups of the tested rows: name -> labels [n], "" where not recorded."""
+    design = _comparisons(_design(prepared))
+    tested = np.unique(design["test"].explode().to_numpy())
+    patients = pl.read_parquet(_present(prepared / "target" / "patients.parquet")).sort("row")
+    names = [name for name in patients.columns if name not in ("row", "patient", "site")]
+    return {name: patients[name].to_numpy().astype(object)[tested] for name in names}
 
 
 def _design(prepared: Path) -> pl.DataFrame:

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medgraft.evaluation import savings, utility
+from medgraft.evaluation import savings, subgroups, utility
 from medgraft.evaluation.metrics.metric import Metric
-from medgraft.evaluation.predictions import Study, load_sizes
-from medgraft.evaluation.summary import Evaluation, plain
+from medgraft.evaluation.predictions import Labels, Study, load_sizes, load_subgroups
+from medgraft.evaluation.summary import Evaluation, applicable, plain
 from medgraft.preparation.arrays import write_json
 from medgraft.reporting.canvas import Figure, house_style
 from medgraft.reporting.diagnostics import leading
 from medgraft.reporting.savings import savings_figure
+from medgraft.reporting.subgroups import subgroups_figure
 from medgraft.reporting.text import best_first
 from medgraft.reporting.utility import utility_figure
 
@@ -23,7 +24,7 @@ MOST = 3
 def read_off(
     study: Study,
     evaluation: Evaluation,
-    metric: Metric,
+    metrics: Mapping[str, Metric],
     *,
     prepared: Path,
     finetuned: Path,
@@ -32,14 +33,17 @@ def read_off(
 ) -> dict[str, Figure]:
     """Write `folder`/readings.json and the figures of what the study allows to be read off it.
 
-    metric: the primary one. Raises StageError as `load_study` does.
+    Raises StageError as `load_study` does.
     """
+    metric = metrics[evaluation.verdict["primary"]]
+    groups = load_subgroups(prepared)
     with house_style():
         found = {
             "patients_saved": _saved(
                 study, evaluation, metric, sizes=load_sizes(prepared, finetuned), seed=seed
             ),
             "net_benefit": _utility(study, evaluation),
+            "subgroups": _subgroups(study, evaluation, metrics, groups=groups, seed=seed),
         }
     write_json(plain({name: numbers for name, (numbers, _) in found.items()}), folder / READINGS)
     drawn = {figure.name: figure for _, figure in found.values() if figure is not None}
@@ -83,3 +87,20 @@ def acted_on(study: Study, evaluation: Evaluation) -> list[str]:
     baselines = [row["name"] for row in ranked if not row["uses_source"]]
     names = [*leading(study, evaluation), *transfers(evaluation)[:1], *baselines[:1]]
     return list(dict.fromkeys(names))
+
+
+def _subgroups(
+    study: Study,
+    evaluation: Evaluation,
+    metrics: Mapping[str, Metric],
+    *,
+    groups: Mapping[str, Labels],
+    seed: int,
+) -> Reading:
+    primary, draws = evaluation.verdict["primary"], evaluation.verdict["draws"]
+    chosen = applicable(metrics, study.task, primary=primary)
+    names = leading(study, evaluation)
+    scores = subgroups.by_subgroup(study, groups, chosen, strategies=names, draws=draws, seed=seed)
+    if not scores:
+        return {"why": "cohort.yaml declares no subgroups"}, None
+    return subgroups.told(scores), subgroups_figure(study, scores, metrics[primary])

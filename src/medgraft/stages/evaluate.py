@@ -28,8 +28,7 @@ def evaluate() -> None:
     result.write(EVALUATION)
     places = {"prepared": PREPARED, "finetuned": FINETUNED}
     drawn = figures.draw(study, result, metrics=metrics, **places, folder=EVALUATION / "figures")
-    primary = metrics[params.task.primary]
-    drawn |= read_off(study, result, primary, **places, seed=params.seed, folder=EVALUATION)
+    drawn |= read_off(study, result, metrics, **places, seed=params.seed, folder=EVALUATION)
     report.write(
         EVALUATION / "report.html",
         study=study,
