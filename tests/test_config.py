@@ -68,8 +68,7 @@ MISTAKES = {
     "strategies.scratch.init=null": "strategies.scratch: "
     "expected init, trainable and readout, or a baseline",
     "+strategies.logistic_regression.init={_target_: medgraft.transfer.init.random}": (
-        "strategies.logistic_regression: a baseline takes no init, trainable, readout or "
-        "recalibrate"
+        "strategies.logistic_regression: a baseline takes no other part"
     ),
     "+encoder.width=[8]": "encoder: medgraft.networks.encoders.mlp.Mlp: "
     "unknown argument 'width'; did you mean 'widths'?",

@@ -119,6 +119,10 @@ class Strategy(Section):
     init: Target | None = None
     trainable: Target | None = None
     readout: Target | None = None
+    learning_rate: Target | None = None
+    penalty: Target | None = None
+    alignment: Target | None = None
+    learn_from: Literal["target", "both", "source"] = "target"
     recalibrate: Target | None = None
     baseline: Target | None = None
 
@@ -126,10 +130,13 @@ class Strategy(Section):
     def is_network_or_baseline(self) -> Strategy:
         """A baseline has no network parts; a network names where it starts and what it trains."""
         parts = [self.init, self.trainable, self.readout]
-        if self.baseline and any([*parts, self.recalibrate]):
-            raise ValueError("a baseline takes no init, trainable, readout or recalibrate")
+        choices = [self.learning_rate, self.penalty, self.alignment, self.recalibrate]
+        if self.baseline and (any([*parts, *choices]) or self.learn_from != "target"):
+            raise ValueError("a baseline takes no other part")
         if not self.baseline and not all(parts):
             raise ValueError("expected init, trainable and readout, or a baseline")
+        if not self.uses_source and (self.alignment or self.learn_from != "target"):
+            raise ValueError("alignment and learn_from use the source: expected uses_source: true")
         return self
 
 

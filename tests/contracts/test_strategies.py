@@ -35,16 +35,19 @@ def studies(tmp_path_factory):
 
     def made(task: str, seed: int) -> Study:
         out = tmp_path_factory.mktemp(f"{task}{seed}")
+        source = cohort(150, seed=1, task=task)
+        plan = pl.DataFrame(design((90, 90), 150))
         pretrain(
-            cohort(150, seed=1, task=task),
-            pl.DataFrame(design((90, 90), 150)).with_columns(init_seed=pl.col("init_seed") + seed),
+            source,
+            plan.with_columns(init_seed=pl.col("init_seed") + seed),
             spec=parts(task) | {"readout": LAST},
             config=PretrainConfig(optimizer=ADAMW, batch_size=16, hide_probability=0.5),
             trainer=SHORT,
             out=out,
         )
         target = cohort(80, task=task)
-        return Study(target, design((40, 20, 40), 80), parts(task), out, fit_config(), SHORT)
+        ours = design((40, 20, 40), 80)
+        return Study(target, ours, parts(task), out, fit_config(), SHORT, source, plan)
 
     return {task: (made(task, 0), made(task, 10**6)) for task in TASKS}
 

@@ -297,3 +297,69 @@ def test_other_tasks_beat_constant(name, task, study, carry_out):
         assert outputs.shape[1] == 3
         commonest = np.bincount(y.astype(int)).max() / len(y)
         assert np.mean(outputs.argmax(1) == y) > commonest + 0.15
+
+
+def aligned(learn_from):
+    return strategy("source", "everything").model_copy(
+        update={
+            "learn_from": learn_from,
+            "alignment": {"_target_": f"{TRANSFER}alignment.Coral"},
+        }
+    )
+
+
+def beside_source(study):
+    plan = sim.design((80, 80), 150)
+    return replace(study, source_cohort=sim.cohort(150, seed=1), source_design=plan)
+
+
+@pytest.mark.parametrize(("learn_from", "sees"), [("source", False), ("both", True)])
+def test_unlabelled_target_outcomes_are_unused(learn_from, sees, study, tmp_path):
+    """Without the target's outcomes: no target outcome, of whomever, changes anything."""
+    given = beside_source(study)
+    before = finetuned(aligned(learn_from), given, tmp_path / "before")
+    changed = disturbed(given, 1, ["train", "validation", "test"])
+    after = finetuned(aligned(learn_from), changed, tmp_path / "after")
+    assert equal(after, before, 1) != sees
+    moved = disturbed(given, 1, ["train"], measurements=True)
+    assert not equal(finetuned(aligned(learn_from), moved, tmp_path / "moved"), before, 1)
+
+
+def test_source_shows_training_patients_only(study, tmp_path):
+    """Of the source only its training patients are shown; nobody else changes a weight."""
+    given = beside_source(study)
+    unused = [
+        row
+        for row in range(150)
+        if not any(row in rows for rows in given.source_design["train"].to_list())
+    ]
+    x = given.source_cohort.x.copy()
+    x[unused] *= -3
+    other = replace(given, source_cohort=replace(given.source_cohort, x=x))
+    both = [
+        finetuned(aligned("both"), each, tmp_path / str(i)) for i, each in enumerate((given, other))
+    ]
+    assert all(equal(both[0], both[1], r) for r in range(3))
+
+
+def test_source_is_seen_as_the_target_is(study):
+    """What only the source measured is hidden from a strategy that compares the two."""
+    given = beside_source(study)
+    given = replace(given, source_cohort=sim.cohort(150, seed=1, lost=2))
+    shown = given.shown("any", aligned("both")).beside
+    x, _ = shown.question(shown.x[:9], shown.y[:9], np.random.default_rng(0))
+    assert np.isnan(x[:, 3:]).all()
+    assert np.array_equal(x[:, :3], shown.x[:9, :3])
+    assert [len(rows) for rows in shown.train] == [80, 80, 80]
+
+
+def test_other_outcome_cannot_be_learned(study):
+    given = beside_source(study)
+    given = replace(given, source_cohort=sim.cohort(150, seed=1, task="regression"))
+    with pytest.raises(ConfigError) as caught:
+        given.shown("coral", aligned("both"))
+    assert str(caught.value) == (
+        "strategy coral learns from the source's outcomes, but the source has another outcome "
+        "(disease, regression) than the target (disease, binary); leave it out"
+    )
+    assert given.shown("coral", aligned("target")).beside is not None

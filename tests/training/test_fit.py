@@ -11,6 +11,7 @@ from medgraft.errors import ConfigError
 from medgraft.training import fit as training
 from medgraft.training import module
 from medgraft.training.batches import Batches
+from medgraft.training.course import Course
 from medgraft.training.fit import fit, leads, outputs
 from medgraft.training.patients import Patients
 
@@ -41,7 +42,7 @@ def train(
         trained=everything if trained is None else trained,
         config=sim.fit_config(optimizer),
         trainer=sim.trainer(**changes),
-        start_counts=start_counts,
+        course=Course(start_counts=start_counts),
     )
 
 

@@ -60,9 +60,16 @@ class Network(nn.Module):
 
     def layers(self, x: Tensor) -> list[Tensor]:
         """Outputs of the shared layers for raw patients ``[n, widths[i]]``, pooled over places."""
-        outputs = self.encoder(self.input(x))
+        return self.pooled(self.maps(x))
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Feature maps of the shared layers ``[n, channels, *positions]`` for raw patients."""
+        return self.encoder(self.input(x))
+
+    def pooled(self, maps: list[Tensor]) -> list[Tensor]:
+        """Feature maps as vectors ``[n, widths[i]]``."""
         pool = getattr(self.encoder, "pool", None)
-        return [pool(output) for output in outputs] if pool else outputs
+        return [pool(one) for one in maps] if pool else maps
 
     def fit(self, x: np.ndarray, y: np.ndarray) -> dict[str, Tensor]:
         """The buffers that depend on patients, from training patients ``x [n, ...]``, ``y [n]``."""

@@ -27,6 +27,8 @@ def finetune(name: str) -> None:
         pretrained=PRETRAINED,
         config=params.finetune,
         trainer=params.trainer,
+        source_cohort=read(PREPARED / "source"),
+        source_design=read_design(PREPARED / "source_design.parquet"),
     )
     carry_out(name, params.strategies[name], study, out=FINETUNED / name)
 

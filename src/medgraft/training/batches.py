@@ -138,6 +138,25 @@ class Batches:
         return x, y
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """Batches of two cohorts, and the share of training done ``[k, R]``."""
+
+    main: Batches
+    beside: Batches
+
+    def __len__(self) -> int:
+        return len(self.main)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        done = 0
+        for ours, theirs in zip(self.main, self.beside, strict=True):
+            steps = torch.arange(done, done + len(ours[0]), dtype=torch.float32)
+            share = steps / (self.main.steps - self.main.first)
+            yield *ours, *theirs, share[:, None].expand(-1, len(self.main.rows)).contiguous()
+            done += len(steps)
+
+
 def stream(*key: int) -> np.random.Generator:
     """The chance that belongs to this key."""
     return np.random.default_rng(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from medgraft.errors import ConfigError
 from medgraft.networks.model import Network, build
 from medgraft.preparation.arrays import Prepared, write_json, write_table
 from medgraft.training import replicas, weights
+from medgraft.training.batches import hide
 from medgraft.training.finish import finished
-from medgraft.training.fit import HISTORY, fit, leads, outputs
+from medgraft.training.fit import HISTORY, leads, outputs
+from medgraft.training.guide import Guide, train
 from medgraft.training.patients import Patients
 from medgraft.training.pretrain import fitted, patients_of
 from medgraft.training.replicas import State
@@ -32,7 +34,8 @@ class Study:
     """What every strategy of a run shares.
 
     ``target`` the prepared cohort, ``design`` its replicas, ``parts`` the constructors of input,
-    encoder and head, ``pretrained`` the folder of the source networks.
+    encoder and head, ``pretrained`` the folder of the source networks; ``source_cohort`` and
+    ``source_design`` for strategies that see the source's patients again.
     """
 
     target: Prepared
@@ -41,6 +44,8 @@ class Study:
     pretrained: Path
     config: FitConfig
     trainer: TrainerConfig
+    source_cohort: Prepared | None = None
+    source_design: pl.DataFrame | None = None
 
     @property
     def patients(self) -> Patients:
@@ -52,6 +57,37 @@ class Study:
         values, description = weights.read(self.pretrained)
         chosen = replicas.select(values, self.design["source_seed"].to_list())
         return chosen, description["schema"]["outcome"]
+
+    def shown(self, name: str, strategy: Strategy) -> Patients:
+        """Whose outcomes the strategy learns, and beside them the other cohort if it sees both.
+
+        Raises:
+            ConfigError: it learns outcomes the source has not got.
+        """
+        if not strategy.alignment and strategy.learn_from == "target":
+            return self.patients
+        if self.source_cohort is None or self.source_design is None:
+            raise ConfigError(f"strategy {name} sees the source's patients, but none were given")
+        ours, theirs = (c.schema["outcome"] for c in (self.target, self.source_cohort))
+        if strategy.learn_from != "target" and ours != theirs:
+            raise ConfigError(
+                f"strategy {name} learns from the source's outcomes, but the source has another "
+                f"outcome ({theirs['name']}, {theirs['task']}) than the target ({ours['name']}, "
+                f"{ours['task']}); leave it out"
+            )
+        source = self.source_patients(self.source_cohort, self.source_design)
+        if strategy.learn_from == "source":
+            return replace(source, beside=self.patients)
+        return replace(self.patients, beside=source)
+
+    def source_patients(self, cohort: Prepared, design: pl.DataFrame) -> Patients:
+        """Those each replica's source network was trained on, seen as the target is measured."""
+        own = design[self.design["source_seed"].to_list()]
+        features = cohort.schema["features"]
+        lost = [i for i, feature in enumerate(features) if feature["origin"] == "source_only"]
+        hidden = hide(lost, 1.0) if lost else None
+        mine = own.with_columns(self.design["init_seed"])
+        return replace(patients_of(cohort, mine), question=hidden)
 
     @property
     def asked(self) -> list[list[int]]:
@@ -108,18 +144,14 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
     spec = study.parts | {"readout": strategy.readout}
     template, state, source = start(name, strategy, study, spec)
     names = [parameter for parameter, _ in template.named_parameters()]
-    trained = construct(strategy.trainable or {}, names=names)
-    state, history = fit(
-        template,
-        state,
-        study.patients,
-        trained=trained,
-        config=study.config,
-        trainer=study.trainer,
-        start_counts=all(one in source and torch.equal(state[one], source[one]) for one in names),
-    )
+    phases = construct(strategy.trainable or {}, names=names)
+    known = all(one in source and torch.equal(state[one], source[one]) for one in names)
+    shown = study.shown(name, strategy)
+    guide = Guide(strategy, shown, study.config, trainer=study.trainer, start_counts=known)
+    state, history = train(template, state, phases, guide)
+    trained = set().union(*(phase.names for phase in phases))
     if trained:
-        state |= finished(template, state, study.patients)
+        state |= finished(template, state, shown)
     parameters = sum(template.get_parameter(one).numel() for one in trained)
     if strategy.recalibrate:
         rows = study.patients.validation if trained else study.patients.train

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from medgraft.config import FitConfig, TrainerConfig
 from medgraft.construct import construct
 from medgraft.errors import ConfigError
 from medgraft.networks.model import Network
-from medgraft.training.batches import Batches, chunk, padded, together
+from medgraft.training.batches import Batches, Pairs, View, chunk, padded, together
+from medgraft.training.course import PLAIN, Course
 from medgraft.training.patients import Patients
 from medgraft.training.replicas import Replicas, State
 
@@ -37,7 +38,7 @@ def fit(
     trained: set[str],
     config: FitConfig,
     trainer: TrainerConfig,
-    start_counts: bool = False,
+    course: Course = PLAIN,
 ) -> tuple[State, pl.DataFrame]:
     """Train all replicas, at most ``trainer.replicas_at_once`` together.
 
@@ -57,10 +58,11 @@ def fit(
             patients.some(which),
             config=config,
             trainer=trainer,
-            start_counts=start_counts,
+            course=course,
         )
         states.append(replicas.state())
-        histories.append(history_frame(history, first=start))
+        rows = history_frame(history, first=start)
+        histories.append(rows.with_columns(pl.col("step") + course.first))
     return {name: torch.cat([s[name] for s in states]) for name in state}, pl.concat(histories)
 
 
@@ -70,7 +72,7 @@ def fit_together(
     *,
     config: FitConfig,
     trainer: TrainerConfig,
-    start_counts: bool,
+    course: Course,
 ) -> list[dict[str, Any]]:
     """Train some replicas in place under one Lightning trainer; returns the checks."""
     from medgraft.training.module import ReplicaModule  # Lightning takes seconds to import
@@ -91,24 +93,38 @@ def fit_together(
         patience=trainer.patience,
         view=view,
         factor=construct(config.schedule, steps=steps) if config.schedule else None,
-        start_counts=start_counts,
+        course=course,
     )
-    batches = Batches(
+    shape = {
+        "size": config.batch_size,
+        "steps": course.first + steps,
+        "first": course.first,
+        # DDP averages gradients once per call of the training step.
+        "chunk": trainer.check_every if runner.world_size == 1 else 1,
+        "rank": runner.global_rank,
+        "world": runner.world_size,
+    }
+    runner.fit(module, shown(patients, shape, view))
+    return module.history
+
+
+def shown(patients: Patients, shape: Mapping[str, int], view: View | None) -> Batches | Pairs:
+    """What a module trains on: batches of the patients, and of those beside them."""
+    main = batches_of(patients, shape, view)
+    return Pairs(main, batches_of(patients.beside, shape, view)) if patients.beside else main
+
+
+def batches_of(patients: Patients, shape: Mapping[str, int], view: View | None = None) -> Batches:
+    """Training batches of this ``shape``."""
+    return Batches(
         x=patients.x,
         y=patients.y,
         rows=patients.train,
         seeds=patients.seeds,
-        size=config.batch_size,
-        steps=steps,
-        # DDP averages gradients once per call of the training step.
-        chunk=trainer.check_every if runner.world_size == 1 else 1,
-        rank=runner.global_rank,
-        world=runner.world_size,
         augment=together(patients.question, patients.augment),
         view=view,
+        **shape,
     )
-    runner.fit(module, batches)
-    return module.history
 
 
 def lightning_trainer(config: TrainerConfig) -> Any:

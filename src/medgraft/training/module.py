@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from medgraft.construct import construct
 from medgraft.training.batches import View, chunk, padded, stream
+from medgraft.training.course import PLAIN, Course
 from medgraft.training.patients import Patients
 from medgraft.training.replicas import Replicas
 
@@ -33,8 +34,7 @@ class ReplicaModule(pl.LightningModule):
         patience: checks without improvement.
         view: changes training batches on the device, e.g. turns images.
         factor: what the learning rate is multiplied by at each step.
-        start_counts: the values before the first step are those of a trained model and may turn
-            out to be the best; untrained ones may not, however lucky on few validation patients.
+        course: what is particular about this training.
     """
 
     automatic_optimization = False
@@ -51,7 +51,7 @@ class ReplicaModule(pl.LightningModule):
         patience: int,
         view: View | None = None,
         factor: Callable[[int], float] | None = None,
-        start_counts: bool = False,
+        course: Course = PLAIN,
     ) -> None:
         super().__init__()
         self.replicas: Replicas = replicas
@@ -59,7 +59,7 @@ class ReplicaModule(pl.LightningModule):
         self.cohort = (patients.x, patients.y, *padded(patients.validation))
         self.check_every, self.patience = check_every, patience
         self.factor, self.question = factor, patients.question
-        self.view, self.start_counts = view, start_counts
+        self.view, self.course = view, course
         self.steps = 0
         self.history: list[dict[str, Any]] = []
         count = replicas.count
@@ -69,36 +69,55 @@ class ReplicaModule(pl.LightningModule):
         self.train_losses: list[Tensor] = []
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """One optimiser: AdamW over stacked tensors is AdamW over each replica's."""
-        trained = [self.replicas.parameter(name) for name in self.replicas.trained]
-        return construct(self.optimizer, params=trained)
+        """One optimiser: AdamW over stacked tensors is AdamW over each replica's.
+
+        Parameters of one rate are one group.
+        """
+        groups: dict[float, list[Tensor]] = {}
+        for name in self.replicas.trained:
+            groups.setdefault(self.course.rates.get(name, 1.0), []).append(
+                self.replicas.parameter(name)
+            )
+        optimizer = construct(self.optimizer, params=[{"params": g} for g in groups.values()])
+        for rate, group in zip(groups, optimizer.param_groups, strict=True):
+            group["lr"] *= rate
+        return optimizer
 
     def on_train_start(self) -> None:
         """Bring the kept values to the device; a model one starts from is the first to beat."""
         self.best = {name: value.to(self.device) for name, value in self.best.items()}
-        if self.start_counts:
+        if self.course.start_counts:
             self.best_loss = self.validation_loss()
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """A chunk of optimiser steps: ``x [k, R, b, ...]``, ``y [k, R, b]``, a view's draws."""
+        """A chunk of optimiser steps: what ``Batches`` or ``Pairs`` give, ``[k, R, b, ...]``."""
         del batch_idx
         # Lightning's own wrappers cost a tenth of a small step; only loss scaling needs them, and
         # processes that share a batch: without them each would train on its own part alone.
         wrapped = self.trainer.precision == "16-mixed" or self.trainer.world_size > 1
         optimizer = self.optimizers(use_pl_optimizer=wrapped)
         backward = self.manual_backward if wrapped else Tensor.backward
-        for x, y, *drawn in zip(*batch, strict=True):
-            self.one_step(self.view(x, *drawn) if self.view else x, y, optimizer, backward)
+        for given in zip(*batch, strict=True):
+            self.one_step(self.viewed(given) if self.view else given, optimizer, backward)
         if self.steps % self.check_every == 0:
             self.check()
 
-    def one_step(self, x: Tensor, y: Tensor, optimizer: Any, backward: Backward) -> None:
-        """One optimiser step of every replica: ``x [R, b, ...]``, ``y [R, b]``."""
+    def viewed(self, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """One step's patients as the view shows them, of either cohort; its draws are used up."""
+        view = cast(View, self.view)
+        x, y, drawn, *beside = given
+        if not beside:
+            return view(x, drawn), y
+        other_x, other_y, other_drawn, progress = beside
+        return view(x, drawn), y, view(other_x, other_drawn), other_y, progress
+
+    def one_step(self, given: tuple[Tensor, ...], optimizer: Any, backward: Backward) -> None:
+        """One optimiser step of every replica: ``x [R, b, ...]``, ``y [R, b]``, ..."""
         if self.factor:
             for group in optimizer.param_groups:
                 base = group.setdefault("base_lr", group["lr"])
                 group["lr"] = base * self.factor(self.steps)
-        losses = self.replicas(x, y).mean(dim=1)
+        losses = self.replicas(*given).mean(dim=1)
         optimizer.zero_grad()
         backward(losses.sum())
         optimizer.step()
@@ -109,13 +128,20 @@ class ReplicaModule(pl.LightningModule):
         """Check what was trained since the last check, then return to the best values."""
         if self.steps % self.check_every:
             self.check()
-        for name, value in self.replicas.changing().items():
-            value.copy_(self.best[name])
+        if self.course.chooses:
+            for name, value in self.replicas.changing().items():
+                value.copy_(self.best[name])
 
     def check(self) -> None:
-        """Measure the validation loss, keep each replica's best values, stop when all are done."""
+        """Measure and record the validation loss."""
         self.agree()
         loss = self.validation_loss()
+        if self.course.chooses:
+            self.choose(loss)
+        self.record(loss)
+
+    def choose(self, loss: Tensor) -> None:
+        """Keep each replica's best values, stop when all are done."""
         better = (loss < self.best_loss) & (self.waited < self.patience)
         for name, value in self.replicas.changing().items():
             mask = better.view(-1, *[1] * (value.dim() - 1))
@@ -123,7 +149,6 @@ class ReplicaModule(pl.LightningModule):
         self.best_loss = torch.where(better, loss, self.best_loss)
         done = self.waited >= self.patience
         self.waited = torch.where(better, 0, self.waited + 1).masked_fill(done, self.patience)
-        self.record(loss)
         if bool((self.waited >= self.patience).all()):
             self.trainer.should_stop = True
 

@@ -16,7 +16,8 @@ class Patients:
 
     ``x [n, ...]`` raw, ``y [n, ...]``; ``train`` and ``validation``: rows of each replica;
     ``seeds``: one per replica. ``augment`` changes what is trained on; ``question`` what is trained
-    and validated on, the latter always in the same way.
+    and validated on, the latter always in the same way. ``beside``: training patients of another
+    cohort for the same replicas, shown with every batch.
     """
 
     x: np.ndarray
@@ -26,6 +27,7 @@ class Patients:
     seeds: Sequence[int]
     augment: Augment | None = None
     question: Augment | None = None
+    beside: Patients | None = None
 
     def some(self, which: slice) -> Patients:
         """The same patients for some of the replicas."""
@@ -34,4 +36,5 @@ class Patients:
             train=self.train[which],
             validation=self.validation[which],
             seeds=self.seeds[which],
+            beside=self.beside.some(which) if self.beside else None,
         )

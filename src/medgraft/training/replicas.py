@@ -71,9 +71,8 @@ class Replicas(nn.Module):
         moves = [name for name in self.names if name in self.trained or "running_" in name]
         return {name: self.value(name) for name in moves}
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def forward(self, *arguments: Tensor) -> Tensor:
         """Outputs ``[R, b, C]`` of ``x [R, b, ...]``; given ``y [R, b]``, losses ``[R, b]``."""
-        arguments = (x,) if y is None else (x, y)
         if self.count == 1:
             return self.alone(*(argument[0] for argument in arguments))[None]
         state = {name: self.stacked[slot(name)] for name in self.names}
