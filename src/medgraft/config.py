@@ -119,6 +119,7 @@ class Strategy(Section):
     init: Target | None = None
     trainable: Target | None = None
     readout: Target | None = None
+    adapter: Target | None = None
     learning_rate: Target | None = None
     penalty: Target | None = None
     alignment: Target | None = None
@@ -130,7 +131,7 @@ class Strategy(Section):
     def is_network_or_baseline(self) -> Strategy:
         """A baseline has no network parts; a network names where it starts and what it trains."""
         parts = [self.init, self.trainable, self.readout]
-        choices = [self.learning_rate, self.penalty, self.alignment, self.recalibrate]
+        choices = [self.adapter, self.learning_rate, self.penalty, self.alignment, self.recalibrate]
         if self.baseline and (any([*parts, *choices]) or self.learn_from != "target"):
             raise ValueError("a baseline takes no other part")
         if not self.baseline and not all(parts):

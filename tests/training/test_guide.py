@@ -13,6 +13,7 @@ from medgraft.training.fit import batches_of
 from medgraft.training.guide import Guide, train
 from medgraft.training.patients import Patients
 from medgraft.transfer import trainable
+from medgraft.transfer.adapter import LowRank
 from medgraft.transfer.alignment import mean_discrepancy
 
 from . import simulated as sim
@@ -221,3 +222,19 @@ def test_progress_spans_the_training():
         shown = torch.cat([chunk[2][:, r].flatten(0, 1) for chunk in chunks]).numpy()
         known = both.beside.x[rows]
         assert all((known == patient).all(1).any() for patient in shown)
+
+
+@pytest.mark.parametrize("parts", [{}, {"penalty": L2_SP}], ids=["plain", "l2_sp"])
+def test_low_rank_replica_equals_itself_alone(parts):
+    """Stacked changes train as each alone; what is merged differs from the start in rank 2."""
+    template, state, patients = study(sizes=SIZES)
+    how = LowRank(rank=2)
+    changed, values = how.adapt(template, state, patients.seeds)
+    phases = trainable.adapters(names(changed))
+    whole, _ = train(changed, values, phases, guide(patients, parts=parts))
+    apart, _ = train(changed, values, phases, guide(patients, parts=parts, replicas_at_once=1))
+    same(apart, whole, rtol=1e-6, atol=1e-8)
+    merged = how.merge(whole)
+    for name in ("encoder.layers.0.0.weight", "encoder.layers.1.0.weight"):
+        assert torch.linalg.matrix_rank(merged[name] - state[name], rtol=1e-9).tolist() == [2, 2]
+    assert torch.equal(merged["encoder.layers.0.0.bias"], state["encoder.layers.0.0.bias"])

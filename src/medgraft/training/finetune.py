@@ -26,6 +26,7 @@ from medgraft.training.patients import Patients
 from medgraft.training.pretrain import fitted, patients_of
 from medgraft.training.replicas import State
 from medgraft.training.verification import verify_preparation
+from medgraft.transfer.adapter import Unchanged
 from medgraft.transfer.baselines.learner import learner
 
 
@@ -143,16 +144,20 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
     """Start, train, recalibrate and ask the replicas of a network strategy."""
     spec = study.parts | {"readout": strategy.readout}
     template, state, source = start(name, strategy, study, spec)
-    names = [parameter for parameter, _ in template.named_parameters()]
-    phases = construct(strategy.trainable or {}, names=names)
-    known = all(one in source and torch.equal(state[one], source[one]) for one in names)
+    own = [parameter for parameter, _ in template.named_parameters()]
+    known = all(one in source and torch.equal(state[one], source[one]) for one in own)
     shown = study.shown(name, strategy)
     guide = Guide(strategy, shown, study.config, trainer=study.trainer, start_counts=known)
-    state, history = train(template, state, phases, guide)
+    adapter = construct(strategy.adapter) if strategy.adapter else Unchanged()
+    adapted, values = adapter.adapt(template, state, shown.seeds)
+    names = [parameter for parameter, _ in adapted.named_parameters()]
+    phases = construct(strategy.trainable or {}, names=names)
+    values, history = train(adapted, values, phases, guide)
+    state = adapter.merge(values)
     trained = set().union(*(phase.names for phase in phases))
     if trained:
         state |= finished(template, state, shown)
-    parameters = sum(template.get_parameter(one).numel() for one in trained)
+    parameters = sum(adapted.get_parameter(one).numel() for one in trained)
     if strategy.recalibrate:
         rows = study.patients.validation if trained else study.patients.train
         state |= recalibrated(template, state, study, strategy.recalibrate, rows)
