@@ -115,6 +115,16 @@ def test_every_patient_is_answered(path, task, studies, tmp_path):
 
 
 @pytest.mark.parametrize("path", FILES)
+def test_its_use_is_documented(path):
+    """Its line of the table says when to use it."""
+    page = (found.CONF.parent / "docs" / "strategies.md").read_text()
+    lines = [
+        line for line in page.splitlines() if line.startswith("| ") and f"`{path.stem}`" in line
+    ]
+    assert any(line.split("|")[3].strip() for line in lines)
+
+
+@pytest.mark.parametrize("path", FILES)
 def test_source_is_used_as_said(path, studies, tmp_path):
     """Offered another source, a strategy that says it uses it answers otherwise, and no other."""
     said = Strategy.model_validate(found.read(path))

@@ -38,6 +38,13 @@ def test_all_singular_values_are_the_norm():
     assert float(penalty.smallest_energy(planted.F, k=5)) == pytest.approx(squared([planted.F]))
 
 
+def test_features_of_mixed_precision_are_widened():
+    """There are no singular values of 8-bit numbers."""
+    found = penalty.smallest_energy(planted.F.bfloat16(), k=1)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(29.48976, rel=0.01)
+
+
 def test_shrinkage_pulls_the_weakest_direction():
     """Its gradient is 2 sigma u v': of rank one, and 0 for features of lower rank."""
     features = planted.F.clone().requires_grad_()

@@ -148,18 +148,9 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
     known = all(one in source and torch.equal(state[one], source[one]) for one in own)
     shown = study.shown(name, strategy)
     guide = Guide(strategy, shown, study.config, trainer=study.trainer, start_counts=known)
-    adapter = construct(strategy.adapter) if strategy.adapter else Unchanged()
-    adapted, values = adapter.adapt(template, state, shown.seeds)
-    names = [parameter for parameter, _ in adapted.named_parameters()]
-    phases = construct(strategy.trainable or {}, names=names)
-    values, history = train(adapted, values, phases, guide)
-    state = adapter.merge(values)
-    trained = set().union(*(phase.names for phase in phases))
-    if trained:
-        state |= finished(template, state, shown)
-    parameters = sum(adapted.get_parameter(one).numel() for one in trained)
+    state, history, parameters = trained(template, state, guide)
     if strategy.recalibrate:
-        rows = study.patients.validation if trained else study.patients.train
+        rows = study.patients.validation if parameters else study.patients.train
         state |= recalibrated(template, state, study, strategy.recalibrate, rows)
         # Survival: one level for all horizons.
         levels = (
@@ -168,6 +159,20 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
         parameters += levels + bool((state["recalibration.slope"] != 1).any())
     answers = outputs(template, state, study.target.x, study.asked)
     return Result(state, spec, answers, history, parameters)
+
+
+def trained(template: Network, state: State, guide: Guide) -> tuple[State, pl.DataFrame, int]:
+    """The network's values after training, the history, and how many parameters were fitted."""
+    strategy, patients = guide.strategy, guide.patients
+    adapter = construct(strategy.adapter) if strategy.adapter else Unchanged()
+    adapted, values = adapter.adapt(template, state, patients.seeds)
+    names = [parameter for parameter, _ in adapted.named_parameters()]
+    phases = construct(strategy.trainable or {}, names=names)
+    values, history = train(adapted, values, phases, guide)
+    state, moved = adapter.merge(values), set().union(*(phase.names for phase in phases))
+    if moved:
+        state |= finished(template, state, patients)
+    return state, history, sum(adapted.get_parameter(one).numel() for one in moved)
 
 
 def start(name: str, strategy: Strategy, study: Study, spec: dict) -> tuple[Network, State, State]:
