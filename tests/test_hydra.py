@@ -83,6 +83,10 @@ def test_part_has_its_package(run):
         """\
 # @package finetune
 batch_size: 16
+max_steps: null
+augment: null
+schedule:
+  _target_: medgraft.training.schedules.constant
 optimizer:
   _target_: torch.optim.AdamW
   lr: 0.01
@@ -133,8 +137,9 @@ def test_help_lists_the_groups(run, command):
 Compose your configuration from those groups (group=option)
 or from several options of strategies and metrics (group=[option,option])
 
-cohort: breast, heart, own
-encoder: mlp, one_hidden, resnet
+augment@finetune.augment: image
+augment@pretrain.augment: image
+cohort: breast, diabetes, gbsg, gue_mouse, heart, nki_vdx, own, pneumonia,
 """
     )
     assert "\noptimizer@finetune.optimizer: adam, adamw, sgd\n" in listed
@@ -212,8 +217,9 @@ def test_own_experiment_is_kept(run, project, own):
 
 def test_own_options_are_listed(run, own):
     out = run("repro", "--config-dir", own, "--help")[1]
-    assert "\ncohort: breast, heart, mine, own\n" in out
-    assert "\nexperiment: heart, mine\n" in out
+    cohorts = out.partition("\ncohort: ")[2].partition("\nencoder: ")[0]
+    assert "mine," in cohorts.split()
+    assert " heart, mine, pneumonia," in out
 
 
 def test_own_mistakes_get_one_line_each(run, own):

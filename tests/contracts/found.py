@@ -13,7 +13,7 @@ CHOICE = {
     "metrics": "metrics=[auroc,{}]",
     "optimizer": "optimizer@finetune.optimizer={}",
     "pretext": "pretext@pretrain.pretext={}",
-    "augment": "+augment@finetune.augment={}",
+    "augment": "augment@finetune.augment={}",
     "schedule": "schedule@finetune.schedule={}",
     "strategies": "strategies=[scratch,{}]",
 }
