@@ -34,7 +34,7 @@ def test_truth_is_what_was_planted(tmp_path, relatedness):
         auroc = roc_auc_score(cohort.y, risk)
         assert auroc == pytest.approx(truth[cohort.name]["best_auroc"], abs=0.03)
         assert cohort.y.mean() == pytest.approx(risk.mean(), abs=0.03)
-        assert risk.mean() == pytest.approx(0.3, abs=0.02)
+        assert risk.mean() == pytest.approx(0.4, abs=0.02)
 
 
 def test_opposite_mechanism_misleads(tmp_path):
