@@ -16,9 +16,7 @@ def choose(study):
 def test_source_ships_when_it_beats_baseline():
     champion = choose(make_study({"scratch": 0.3, "tuned": 1.5}))
     assert (champion.strategy, champion.uses_source) == ("tuned", True)
-    assert champion.reason.startswith(
-        "On validation patients tuned, which uses the source cohort, beats scratch, which does not"
-    )
+    assert "tuned, which uses the source cohort, beats scratch, the best that" in champion.reason
 
 
 def test_baseline_ships_when_source_does_not_beat_it():
@@ -37,6 +35,17 @@ def test_simplest_of_equals_is_taken():
     assert [c.strategy for c in champion.candidates if c.chosen] == ["scratch", "small"]
 
 
+def test_source_must_beat_best_baseline():
+    strengths = {"large": 1.33, "small": 1.2, "tuned": 1.26}
+    study = make_study(
+        strengths, baselines=("large", "small"), parameters={"large": 900, "small": 9}
+    )
+    champion = choose(study)
+    assert champion.strategy == "small"
+    assert "does not beat large, the best that does not use it" in champion.reason
+    assert "small is the simplest within one standard error of large" in champion.reason
+
+
 def test_logistic_baseline_replaces_scratch():
     study = make_study(
         {"scratch": 0.8, "logistic": 0.8, "tuned": 0.8},
@@ -49,14 +58,14 @@ def test_logistic_baseline_replaces_scratch():
 def test_only_transfer_strategies_still_choose():
     champion = choose(make_study({"tuned": 0.8}))
     assert champion.reason == (
-        "Every strategy uses the source cohort; tuned is the best of them on validation patients."
+        "Every strategy uses the source cohort; tuned is the best on validation patients."
     )
 
 
 def test_only_baselines_still_choose():
     champion = choose(make_study({"scratch": 0.8}))
     assert champion.reason == (
-        "No strategy uses the source cohort; scratch is the best of them on validation patients."
+        "No strategy uses the source cohort; scratch is the best on validation patients."
     )
 
 

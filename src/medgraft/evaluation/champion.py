@@ -27,8 +27,8 @@ ROW_LOSSES: dict[str, RowLoss] = {
 class Candidate:
     """A strategy on validation patients: its mean loss, and how far it is from its group's best.
 
-    The groups are the strategies that use the source cohort and those that do not. An interval of
-    the difference over 0 says that the best is better. chosen: the simplest that it is not.
+    The groups are the strategies that use the source cohort and those that do not. low and high:
+    the 95 % interval of the difference. chosen: the simplest within one standard error of the best.
     """
 
     strategy: str
@@ -55,11 +55,12 @@ class Champion:
 def choose_champion(study: Study, *, draws: int, seed: int) -> Champion:
     """Choose the strategy to ship, from validation predictions alone.
 
-    Among the strategies without the source cohort, and among those with it, take the simplest that
-    cannot be told from the best; ship the one with the source only if it beats the other. A loss is
-    the log loss, or the squared error; of several labels, the mean over those a row recorded, and
-    of survival, that of the interval of the grid. Intervals are the paired 95 % ones of
-    `intervals`. Raises StageError when no strategy has validation predictions.
+    Among the strategies without the source cohort, and among those with it, take the simplest
+    within one standard error of the best (Breiman et al. 1984, Classification and Regression
+    Trees, 3.4.3); ship the one with the source only if it beats the best without. A loss is the log
+    loss, or the squared error; of several labels, the mean over those a row recorded, and of
+    survival, that of the interval of the grid. Standard errors and 95 % intervals are the paired
+    ones of `intervals`. Raises StageError when no strategy has validation predictions.
     """
     losses = validation_losses(study, draws=draws, seed=seed)
     groups = [_group(study, losses, uses_source=uses_source) for uses_source in (False, True)]
@@ -109,8 +110,8 @@ def _group(
     size = {name: study.strategies[name].fitted_parameters for name in names}
     best = min(names, key=lambda name: (mean[name], size[name], name))
     gap = {name: estimate(losses[name] - losses[best]) for name in names}
-    equals = [name for name in names if not gap[name].interval()[0] > 0]
-    chosen = min(equals, key=lambda name: (size[name], mean[name], name))
+    near = [name for name in names if name == best or gap[name].value <= gap[name].error]
+    chosen = min(near, key=lambda name: (size[name], mean[name], name))
     return tuple(
         Candidate(
             name,
@@ -137,24 +138,25 @@ def _decide(
         return baseline, f"No strategy uses the source cohort; {_standing(baseline)}."
     if baseline is None:
         return transfer, f"Every strategy uses the source cohort; {_standing(transfer)}."
-    gap = estimate(losses[transfer.strategy] - losses[baseline.strategy])
+    gap = estimate(losses[transfer.strategy] - losses[baseline.best])
     low, high = gap.interval()
     numbers = f"{gap.value:+.3g} in {loss_name} (95 % CI {low:+.3g} to {high:+.3g})"
     if high < 0:
         return transfer, (
             f"On validation patients {transfer.strategy}, which uses the source cohort, beats "
-            f"{baseline.strategy}, which does not: {numbers}."
+            f"{baseline.best}, the best that does not: {numbers}."
         )
+    simpler = "" if baseline.strategy == baseline.best else f"; {_standing(baseline)}"
     return baseline, (
         f"On validation patients {transfer.strategy}, which uses the source cohort, does not beat "
-        f"{baseline.strategy}, which does not use it: {numbers}."
+        f"{baseline.best}, the best that does not use it: {numbers}{simpler}."
     )
 
 
 def _standing(candidate: Candidate) -> str:
     if candidate.strategy == candidate.best:
-        return f"{candidate.strategy} is the best of them on validation patients"
+        return f"{candidate.strategy} is the best on validation patients"
     return (
-        f"{candidate.strategy} is the simplest of them that validation patients cannot tell from "
-        f"{candidate.best}, the best"
+        f"{candidate.strategy} is the simplest within one standard error of {candidate.best}, the "
+        "best on validation patients"
     )
