@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -85,10 +86,29 @@ def build(spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int) -> N
         schema: a prepared ``schema.json``: its features shape the input, its outcome the head.
         seed: of the initial weights; the global generator is left as it was.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        first = construct(spec["input"], features=schema["features"])
-        encoder = construct(spec["encoder"], inputs=first.width)
+    with seeded(seed):
+        first, encoder = shared_layers(spec, schema)
         readout = construct(spec["readout"], widths=encoder.widths)
         head = construct(spec["head"], width=readout.width, outcome=schema["outcome"])
     return Network(first, encoder, readout, head)
+
+
+def shared_layers(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Input and encoder, as `build` describes them."""
+    first = construct(spec["input"], features=schema["features"])
+    return first, construct(spec["encoder"], inputs=first.width)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from this seed; the global generator is left as it was.
+
+    Networks are made on the CPU. ``torch.manual_seed`` would queue a call for every GPU as well,
+    which takes as long as making a small network.
+    """
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)

@@ -13,7 +13,7 @@ import torch
 
 from medgraft.config import FitConfig, Strategy, Target, TrainerConfig
 from medgraft.construct import construct
-from medgraft.networks.model import Network
+from medgraft.networks.model import Network, seeded
 from medgraft.training.course import Course
 from medgraft.training.fit import HISTORY, fit
 from medgraft.training.patients import Patients
@@ -120,8 +120,7 @@ def guided(template: Network, state: State, guide: Guide) -> tuple[Objective, St
 
 def fresh(spec: Target, seed: int, *, network: Network) -> Any:
     """An alignment as precise as the network, initialised with this seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return construct(spec, network=network).to(next(network.parameters()).dtype)
 
 

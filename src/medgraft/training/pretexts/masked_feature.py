@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from medgraft.construct import construct
 from medgraft.networks.inputs.table import TableInput
+from medgraft.networks.model import seeded, shared_layers
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,8 @@ class MaskedFeature:
         self, spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int
     ) -> Restoration:
         """Shared layers as `networks.model.build` makes them, and one layer that restores."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            first = construct(spec["input"], features=schema["features"])
-            encoder = construct(spec["encoder"], inputs=first.width)
+        with seeded(seed):
+            first, encoder = shared_layers(spec, schema)
             return Restoration(first, encoder, TableInput(schema["features"]))
 
     def batch(

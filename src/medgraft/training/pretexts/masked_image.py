@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medgraft.construct import construct
+from medgraft.networks.model import seeded, shared_layers
 
 
 class MaskedImage:
@@ -33,10 +33,8 @@ class MaskedImage:
         self, spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int
     ) -> MaskedImageNetwork:
         """A freshly initialised input and encoder, with one linear layer back to pixels."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            first = construct(spec["input"], features=schema["features"])
-            encoder = construct(spec["encoder"], inputs=first.width)
+        with seeded(seed):
+            first, encoder = shared_layers(spec, schema)
             return MaskedImageNetwork(first, encoder, schema["features"][0])
 
     def batch(

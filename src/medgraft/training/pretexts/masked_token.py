@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medgraft.construct import construct
 from medgraft.networks.inputs.sequence import UNKNOWN
+from medgraft.networks.model import seeded, shared_layers
 from medgraft.training.batches import Augment
 
 
@@ -33,10 +33,8 @@ class MaskedToken:
         self, spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int
     ) -> MaskedTokenNetwork:
         """Shared layers, and a decoder of their last map."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            first = construct(spec["input"], features=schema["features"])
-            encoder = construct(spec["encoder"], inputs=first.width)
+        with seeded(seed):
+            first, encoder = shared_layers(spec, schema)
             return MaskedTokenNetwork(first, encoder, length=schema["features"][0]["length"])
 
     @property

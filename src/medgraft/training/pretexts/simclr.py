@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from medgraft.construct import construct
+from medgraft.networks.model import seeded, shared_layers
 
 
 class SimClr:
@@ -35,10 +36,8 @@ class SimClr:
         self, spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int
     ) -> SimClrNetwork:
         """A freshly initialised input and encoder, with a small projection to compare in."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            first = construct(spec["input"], features=schema["features"])
-            encoder = construct(spec["encoder"], inputs=first.width)
+        with seeded(seed):
+            first, encoder = shared_layers(spec, schema)
             return SimClrNetwork(first, encoder, width=self.width, temperature=self.temperature)
 
     def batch(
