@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from scipy.special import expit
 
-from medgraft.evaluation.intervals import Resampled, by_run, estimate, resample
+from medgraft.evaluation.intervals import Resampled, Sample, by_run, estimate, resample
 from medgraft.evaluation.metrics.ranking import Auroc
 
 SIZES = [(40, 5), (40, 10), (100, 5), (100, 10)]
@@ -46,7 +46,7 @@ def intervals(d, generator, draws):
     ).sum(axis=1)
     reach = 1.96 * pigeonhole.std()
     ours = Resampled(
-        d.mean(axis=0), multinomial(generator, n, take=n - 1, draws=draws) @ d, patients=n
+        d.mean(axis=0), multinomial(generator, n, take=n - 1, draws=draws) @ d, fewest=n
     )
     return {
         "percentile": np.quantile(pigeonhole, [0.025, 0.975]),
@@ -88,7 +88,9 @@ def auroc_false_alarms(size, shift, *, studies, draws, seed):
             i: partial(by_run, metric=Auroc(), outcome=outcome, prediction=p, fold=fold)
             for i, p in enumerate(strategies)
         }
-        found = resample(statistics, np.arange(size[0]), draws=draws, seed=seed)
+        found = resample(
+            statistics, Sample(np.arange(size[0]), size[0] // 2), draws=draws, seed=seed
+        )
         alarms += estimate(found[1] - found[0]).p < 0.05
         areas.append(found[0].by_run.mean())
     return np.mean(areas), alarms / studies

@@ -1,4 +1,5 @@
 import runpy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -7,15 +8,29 @@ import pytest
 from scipy.stats import binom, t
 
 from medgraft.evaluation import intervals
-from medgraft.evaluation.intervals import Estimate, Resampled, by_run, draw, estimate, resample
+from medgraft.evaluation.intervals import (
+    Estimate,
+    Resampled,
+    Sample,
+    by_run,
+    draw,
+    estimate,
+    resample,
+    training_factor,
+)
 from medgraft.evaluation.metrics.error import Mae
 from medgraft.evaluation.metrics.ranking import Auroc
+
+
+def alike(patients):
+    """Patients of one class, one row each."""
+    return Sample(np.arange(patients), patients)
 
 
 def mean_study(values, draws=4000):
     """The mean of values [K, n] as a statistic, one patient per row."""
     statistic = {"mean": lambda weight: weight @ values.T / weight.sum(axis=1, keepdims=True)}
-    return resample(statistic, np.arange(values.shape[1]), draws=draws, seed=0)["mean"]
+    return resample(statistic, alike(values.shape[1]), draws=draws, seed=0)["mean"]
 
 
 def test_rows_of_patient_share_weight():
@@ -59,9 +74,34 @@ def test_interaction_counts_once():
     assert found.interaction == pytest.approx(expected, rel=0.05)
 
 
+def test_training_counts_as_nadeau_and_bengio_count_it():
+    # A tenth of 100 patients tests, 90 train: the correlated part of their variance is
+    # n2/n1 of a test's s²/n2, that is s²/90.
+    patient = np.arange(100)
+    tested = np.split(patient, 10)
+    trained = [np.setdiff1d(patient, rows) for rows in tested]
+    assert training_factor(patient, tested, trained) / 100 == pytest.approx(1 / 90)
+
+
+def test_training_of_others_comes_on_top():
+    # A given split: 20 test, 60 others train.
+    factor = training_factor(np.arange(80), [range(20)] * 3, [range(20, 80)] * 3)
+    assert factor / 20 == pytest.approx(1 / 20 + 1 / 60)
+
+
+def test_training_leaves_chance_of_runs_alone():
+    values = np.random.default_rng(9).standard_normal((6, 50))
+    found = mean_study(values)
+    plain, trained = estimate(found), estimate(replace(found, training=1.7))
+    assert trained.interaction == plain.interaction
+    assert trained.of_patients - trained.interaction == pytest.approx(
+        1.7 * (plain.of_patients - plain.interaction)
+    )
+
+
 @pytest.mark.parametrize("value", [0.0, 0.3, 0.9, 2.5, 40.0])
 def test_p_and_interval_agree(value):
-    found = Estimate(value, 0.2, 0.3, 0.05, patients=40, runs=5)
+    found = Estimate(value, 0.2, 0.3, 0.05, fewest=40, runs=5)
     assert found.error == pytest.approx(np.sqrt(0.45))
     edge = found.interval(1 - found.p)[0]
     assert edge == pytest.approx(0, abs=1e-6)
@@ -71,7 +111,7 @@ def test_p_and_interval_agree(value):
 @pytest.mark.parametrize("runs", [2, 3, 4, 6, 10, 11, 60])
 @pytest.mark.parametrize("errors", [0.1, 1.0, 5.0, 1e80])
 def test_p_equals_student_where_only_runs_vary(runs, errors):
-    found = Estimate(errors, 0.0, 1.0, 0.0, patients=50, runs=runs)
+    found = Estimate(errors, 0.0, 1.0, 0.0, fewest=50, runs=runs)
     expected = max(2 * t.sf(errors, runs - 1), 1e-50)
     assert found.p == pytest.approx(expected, rel=1e-6)
 
@@ -86,7 +126,7 @@ def test_undefined_draws_are_counted():
     outcome, prediction = np.array([1.0, 0.0, 0.0, 0.0]), np.full((3, 4, 2), 0.5)
     fold = np.zeros((3, 4), dtype=np.int64)
     statistic = partial(by_run, metric=Auroc(), outcome=outcome, prediction=prediction, fold=fold)
-    found = resample({0: statistic}, np.arange(4), draws=20_000, seed=6)[0]
+    found = resample({0: statistic}, alike(4), draws=20_000, seed=6)[0]
     # All three draws miss the case, or all three are the case.
     share = (3 / 4) ** 3 + (1 / 4) ** 3
     low, high = binom.ppf([0.00005, 0.99995], 20_000, share)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from medgraft.evaluation.intervals import estimate, resample
+from medgraft.evaluation.intervals import Sample, estimate, resample
 from medgraft.evaluation.utility import ALL, NONE, THRESHOLDS, decision_curves, estimate_mean, gains
 
 from .planted import make_study
@@ -49,8 +49,9 @@ def test_closed_form_is_the_limit_of_draws(runs):
     def mean(weight):
         return weight @ value.T / weight.sum(axis=1, keepdims=True)
 
-    drawn = estimate(resample({0: mean}, patient, draws=20_000, seed=0)[0])
-    exact = estimate_mean(value, patient)
+    sample = Sample(patient, 60, training=1.4)
+    drawn = estimate(resample({0: mean}, sample, draws=20_000, seed=0)[0])
+    exact = estimate_mean(value, sample)
     assert exact.value == pytest.approx(drawn.value)
     assert exact.of_runs == pytest.approx(drawn.of_runs)
     assert exact.of_patients == pytest.approx(drawn.of_patients, rel=0.05)
@@ -78,4 +79,4 @@ def test_same_model_beats_nobody():
 
 
 def test_one_patient_has_no_interval():
-    assert np.isnan(estimate_mean(np.ones((2, 3)), np.zeros(3, dtype=int)).interval()).all()
+    assert np.isnan(estimate_mean(np.ones((2, 3)), Sample(np.zeros(3, int), 1)).interval()).all()

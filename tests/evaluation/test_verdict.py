@@ -59,16 +59,16 @@ def test_many_comparisons_ask_for_more():
 
 
 def test_smallest_effect_is_textbook_for_many_patients():
-    large = Estimate(0.0, 0.04, 0.0, 0.0, patients=10**6, runs=5)
+    large = Estimate(0.0, 0.04, 0.0, 0.0, fewest=10**6, runs=5)
     expected = (norm.ppf(1 - 0.05 / 6) + norm.ppf(0.8)) * 0.2
     assert smallest_effect(large, comparisons=3) == pytest.approx(expected, rel=1e-4)
 
 
 def test_smallest_effect_is_found_four_times_in_five():
     generator, n, studies = np.random.default_rng(8), 60, 20_000
-    truth = smallest_effect(Estimate(0.0, 1 / n, 0.0, 0.0, patients=n, runs=1), comparisons=1)
+    truth = smallest_effect(Estimate(0.0, 1 / n, 0.0, 0.0, fewest=n, runs=1), comparisons=1)
     samples = truth + generator.standard_normal((studies, n))
-    critical = Estimate(0.0, 1.0, 0.0, 0.0, patients=n, runs=1).critical(0.05)
+    critical = Estimate(0.0, 1.0, 0.0, 0.0, fewest=n, runs=1).critical(0.05)
     found = samples.mean(axis=1) / (samples.std(axis=1, ddof=1) / np.sqrt(n)) > critical
     # The standard error of the share is 0.28 %; 1.2 % is over four of them.
     assert found.mean() == pytest.approx(0.8, abs=0.012)

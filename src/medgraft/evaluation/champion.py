@@ -78,7 +78,7 @@ def validation_losses(study: Study, *, draws: int, seed: int) -> dict[str, Resam
     }
     if not statistics:
         raise StageError("no strategy has validation predictions, so no champion can be chosen")
-    return resample(statistics, study.everyone_patient, draws=draws, seed=seed)
+    return resample(statistics, study.sample_of_everyone, draws=draws, seed=seed)
 
 
 def row_losses(study: Study, result: StrategyResult) -> Floats:

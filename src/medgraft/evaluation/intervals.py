@@ -1,7 +1,7 @@
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.optimize import brentq
@@ -23,21 +23,58 @@ LEAST_P = 1e-50
 """Smaller p values are given as this one: scipy's Student quantiles break down far below it."""
 
 
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows as a sample of patients like these.
+
+    patient: [n] codes 0..P-1. fewest: patients of the rarest class; so few are as good as what is
+    known of their spread. training: what the patients' part of a variance is multiplied by, since
+    they trained the networks which they tested (`training_factor`).
+    """
+
+    patient: Integers
+    fewest: int
+    training: float = 1.0
+
+
+def training_factor(patient: Integers, tested: Sequence[Any], trained: Sequence[Any]) -> float:
+    """Return by how much having trained the networks as well raises the variance from patients.
+
+    Another cohort would test other patients and train other networks. For networks trained on n1
+    patients and tested on n2 others, Nadeau & Bengio 2003 (Mach. Learn. 52:239) count a correlated
+    variance of n2/n1 times that of one test; with the variance s²/n2 of a test on n2 patients that
+    is s²/n1. Where every patient tests and trains, as in cross-validation, this is all their
+    variance, n/n1 times the s²/n of the test; where those who test never train, as with a given
+    split, it comes on top.
+
+    Args:
+        patient: [n] codes.
+        tested: rows that test each replica.
+        trained: rows that train each replica.
+    """
+    both = [[set(patient[list(rows)]) for rows in parts] for parts in (tested, trained)]
+    testers, trainers = (set().union(*parts) for parts in both)
+    least = np.mean([len(people) for people in both[1]])
+    return float(len(testers) / least + len(testers - trainers) / len(testers))
+
+
 @dataclass(frozen=True)
 class Resampled:
     """A statistic on the plain data and on resampled patients, for every run.
 
     by_run: [K]. draws: [B, K]; draw b weighs the patients alike in all runs, for all strategies and
-    metrics, so that subtracting two of these gives the paired difference.
+    metrics, so that subtracting two of these gives the paired difference. fewest and training: see
+    `Sample`.
     """
 
     by_run: Floats
     draws: Floats
-    patients: int
+    fewest: int
+    training: float = 1.0
 
     def __sub__(self, other: "Resampled") -> "Resampled":
         by_run, draws = self.by_run - other.by_run, self.draws - other.draws
-        return Resampled(by_run, draws, self.patients)
+        return replace(self, by_run=by_run, draws=draws)
 
     @property
     def undefined(self) -> int:
@@ -49,7 +86,7 @@ class Resampled:
 class Estimate:
     """A mean over runs with what patients and what runs add to its variance.
 
-    `of_patients` and `of_runs` both contain the variance of their interaction; `variance` counts it
+    `of_patients` and `of_runs` both contain the variance of their interaction; `error` counts it
     once (two-way clustering: Cameron, Gelbach & Miller 2011, J. Bus. Econ. Stat. 29:238).
     """
 
@@ -57,28 +94,48 @@ class Estimate:
     of_patients: float
     of_runs: float
     interaction: float
-    patients: int
+    fewest: int
     runs: int
+
+    @classmethod
+    def combine(
+        cls,
+        value: float,
+        *,
+        of_patients: float,
+        of_runs: float,
+        interaction: float,
+        fewest: int,
+        training: float,
+        runs: int,
+    ) -> "Estimate":
+        """Combine measured variances, neither part of which can be less than the interaction.
+
+        Only what patients add by themselves is multiplied for having trained the networks: what
+        differs between runs of one cohort does not come from the choice of the cohort.
+        """
+        own = training * max(of_patients - interaction, 0.0)
+        shared = (own + interaction, max(of_runs, interaction), interaction)
+        return cls(value, *shared, fewest, runs)
 
     @cached_property
     def error(self) -> float:
         """The standard error."""
-        total = self.of_patients + self.of_runs - self.interaction
-        return float(np.sqrt(max(total, self.of_patients, self.of_runs)))
+        return float(np.sqrt(self.of_patients + self.of_runs - self.interaction))
 
     def critical(self, p: float) -> float:
         """Return how many standard errors off a value must be for a two-sided p.
 
-        Student's quantiles for patients and for runs, weighted by their variances (Cochran & Cox
-        1950, Experimental Designs): few runs are believed as little as few runs deserve.
+        Student's quantiles for patients and for runs, weighted by what each adds to the variance
+        (Cochran & Cox 1950, Experimental Designs): few runs are believed as little as they deserve.
         """
-        both = self.of_patients + self.of_runs
-        if not both > 0:
+        alone = self.of_runs - self.interaction
+        if not self.error > 0:
             return float("nan")
-        quantile = self.of_patients * stdtrit(self.patients - 1, p / 2)
-        if self.of_runs > 0:
-            quantile += self.of_runs * stdtrit(self.runs - 1, p / 2)
-        return float(-quantile / both)
+        quantile = self.of_patients * stdtrit(self.fewest - 1, p / 2)
+        if alone > 0:
+            quantile += alone * stdtrit(self.runs - 1, p / 2)
+        return float(-quantile / (self.of_patients + alone))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the low and high end of the confidence interval."""
@@ -117,17 +174,18 @@ def draw(patient: Integers, *, draws: int, seed: int) -> Iterator[Floats]:
 
 
 def resample(
-    statistics: Mapping[Key, Statistic], patient: Integers, *, draws: int, seed: int
+    statistics: Mapping[Key, Statistic], sample: Sample, *, draws: int, seed: int
 ) -> dict[Key, Resampled]:
     """Compute every statistic on the plain data and on the same resampled patients."""
-    plain = {key: statistic(np.ones((1, len(patient)))) for key, statistic in statistics.items()}
+    whole = np.ones((1, len(sample.patient)))
+    plain = {key: statistic(whole)[0] for key, statistic in statistics.items()}
     pieces: dict[Key, list[Floats]] = {key: [] for key in statistics}
-    for weight in draw(patient, draws=draws, seed=seed):
+    for weight in draw(sample.patient, draws=draws, seed=seed):
         for key, statistic in statistics.items():
             pieces[key].append(statistic(weight))
-    patients = int(patient.max()) + 1
     return {
-        key: Resampled(plain[key][0], np.concatenate(pieces[key]), patients) for key in statistics
+        key: Resampled(plain[key], np.concatenate(pieces[key]), sample.fewest, sample.training)
+        for key in statistics
     }
 
 
@@ -150,16 +208,19 @@ def estimate(resampled: Resampled) -> Estimate:
     where under 90 % of the draws are defined.
     """
     value, runs = float(resampled.by_run.mean()), len(resampled.by_run)
-    patients = resampled.patients
-    defined = resampled.draws[~np.isnan(resampled.draws).any(axis=1)]
-    if patients < 2 or np.isnan(value) or len(defined) < LEAST_DEFINED * len(resampled.draws):
-        return Estimate(value, np.nan, np.nan, np.nan, patients, runs)
+    fewest, draws = resampled.fewest, resampled.draws
+    defined = draws[~np.isnan(draws).any(axis=1)]
+    if fewest < 2 or np.isnan(value) or len(defined) < LEAST_DEFINED * len(draws):
+        return Estimate(value, np.nan, np.nan, np.nan, fewest, runs)
     common = defined.mean(axis=1)
-    if runs == 1:
-        return Estimate(value, float(common.var()), 0.0, 0.0, patients, runs)
-    own = (defined - common[:, None]).var(axis=0).sum() / (runs * (runs - 1))
-    of_runs = resampled.by_run.var(ddof=1) / runs
-    return Estimate(value, float(common.var()), float(of_runs), float(own), patients, runs)
+    variances = {"of_patients": float(common.var()), "of_runs": 0.0, "interaction": 0.0}
+    if runs > 1:
+        own = (defined - common[:, None]).var(axis=0).sum() / (runs * (runs - 1))
+        of_runs = resampled.by_run.var(ddof=1) / runs
+        variances |= {"of_runs": float(of_runs), "interaction": float(own)}
+    return Estimate.combine(
+        value, **variances, fewest=fewest, training=resampled.training, runs=runs
+    )
 
 
 def _level_of(deviation: float, critical: Callable[[float], float]) -> float:

@@ -10,7 +10,8 @@ import polars as pl
 from scipy.special import expit, softmax
 
 from medgraft.errors import StageError
-from medgraft.evaluation.metrics.metric import Floats, Integers
+from medgraft.evaluation.intervals import Sample, training_factor
+from medgraft.evaluation.metrics.metric import Bools, Floats, Integers
 
 Labels = npt.NDArray[np.object_]
 
@@ -39,7 +40,8 @@ class Study:
 
     outcome: [n] or [n, k], class index or value. patient: [n] codes 0..P-1. classes: their names,
     empty for regression. everyone and everyone_patient: the same for all target rows [N], those
-    that a given split never tests included; validation rows count among these.
+    that a given split never tests included; validation rows count among these. training: see
+    `intervals.Sample`.
     """
 
     outcome: Floats
@@ -50,6 +52,23 @@ class Study:
     classes: tuple[str, ...]
     strategies: dict[str, StrategyResult]
     horizons: tuple[float, ...] = ()
+    training: float = 1.0
+
+    @property
+    def sample(self) -> Sample:
+        """The tested rows as a sample of patients."""
+        return Sample(self.patient, self.fewest(), self.training)
+
+    @property
+    def sample_of_everyone(self) -> Sample:
+        """All target rows as a sample of patients."""
+        fewest = _fewest(self.everyone, self.everyone_patient, self.task)
+        return Sample(self.everyone_patient, fewest, self.training)
+
+    def fewest(self, rows: Bools | None = None) -> int:
+        """How many patients the rarest class among these rows has; all patients without classes."""
+        chosen = slice(None) if rows is None else rows
+        return _fewest(self.outcome[chosen], self.patient[chosen], self.task)
 
     @property
     def patients(self) -> int:
@@ -62,13 +81,21 @@ class Study:
         return max((len(result.test) for result in self.strategies.values()), default=0)
 
 
+def _fewest(outcome: Floats, patient: Integers, task: str) -> int:
+    if task in ("binary", "multiclass", "survival"):
+        label = outcome[:, 1] if task == "survival" else outcome
+        return min((len(np.unique(patient[label == one])) for one in np.unique(label)), default=0)
+    return len(np.unique(patient))
+
+
 def load_study(prepared: Path, finetuned: Path) -> Study:
     """Read the target cohort and the predictions of every strategy; see docs/architecture.md.
 
     Raises StageError for a missing file, a row not predicted exactly once per run, a prediction by
     a replica that was not to make it, or one that is not finite.
     """
-    return _study(prepared, finetuned, _comparisons(_design(prepared)))
+    design = _comparisons(_design(prepared))
+    return _study(prepared, finetuned, design, whole=design)
 
 
 def load_sizes(prepared: Path, finetuned: Path) -> dict[int, Study]:
@@ -90,7 +117,7 @@ def load_sizes(prepared: Path, finetuned: Path) -> dict[int, Study]:
     if not complete:
         return {}
     complete[int(whole["size"].median())] = whole  # type: ignore[arg-type]
-    return {size: _study(prepared, finetuned, part) for size, part in complete.items()}
+    return {size: _study(prepared, finetuned, part, whole=whole) for size, part in complete.items()}
 
 
 def load_subgroups(prepared: Path) -> dict[str, Labels]:
@@ -106,7 +133,7 @@ def _design(prepared: Path) -> pl.DataFrame:
     return pl.read_parquet(_present(prepared / "design.parquet"))
 
 
-def _study(prepared: Path, finetuned: Path, design: pl.DataFrame) -> Study:
+def _study(prepared: Path, finetuned: Path, design: pl.DataFrame, *, whole: pl.DataFrame) -> Study:
     target = prepared / "target"
     schema = json.loads(_present(target / "schema.json").read_text())["outcome"]
     outcome = np.load(_present(target / "y.npy")).astype(np.float64)
@@ -124,6 +151,8 @@ def _study(prepared: Path, finetuned: Path, design: pl.DataFrame) -> Study:
         task=schema["task"],
         classes=tuple(schema.get("classes") or ()),
         horizons=tuple(schema.get("horizons") or ()),
+        # Smaller parts of the cohort differ from run to run, so runs show what they add.
+        training=training_factor(code, whole["test"].to_list(), whole["train"].to_list()),
         strategies={
             path.name: _load_strategy(path, design, tested=tested, schema=schema)
             for path in folders

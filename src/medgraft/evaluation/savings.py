@@ -173,7 +173,7 @@ def _resampled(
         for size, study in sizes.items()
         for name, result in study.strategies.items()
     }
-    return resample(statistics, next(iter(sizes.values())).patient, draws=draws, seed=seed)
+    return resample(statistics, next(iter(sizes.values())).sample, draws=draws, seed=seed)
 
 
 def _curve(name: str, found: Mapping[int, Resampled], metric: Metric) -> Curve:

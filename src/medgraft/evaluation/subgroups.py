@@ -68,7 +68,7 @@ def by_subgroup(
             if rows.any()
         }
         if statistics:
-            resampled = resample(statistics, study.patient, draws=draws, seed=seed)
+            resampled = resample(statistics, study.sample, draws=draws, seed=seed)
             found += _scores(study, metric, parts, resampled, strategies=strategies)
     return found
 
@@ -99,13 +99,14 @@ def _scores(
 ) -> list[GroupScore]:
     scores = []
     for (name, label), (inside, outside) in parts.items():
-        people, others = (len(np.unique(study.patient[rows])) for rows in (inside, outside))
+        people = len(np.unique(study.patient[inside]))
+        few, others = (study.fewest(rows) for rows in (inside, outside))
         for strategy in strategies:
-            own = replace(resampled[name, label, strategy, True], patients=people)
+            own = replace(resampled[name, label, strategy, True], fewest=few)
             value, differs = estimate(own), None
             if others:
                 rest = resampled[name, label, strategy, False]
-                differs = estimate(replace(own - rest, patients=min(people, others)))
+                differs = estimate(replace(own - rest, fewest=min(few, others)))
             low, high = np.clip(value.interval(), *metric.bounds).tolist()
             apart = (differs.value, *differs.interval(), differs.p) if differs else (np.nan,) * 4
             about = (name, label, strategy, metric.name, int(inside.sum()), people)

@@ -85,7 +85,7 @@ def evaluate(
     """
     chosen = applicable(metrics, study.task, primary=primary)
     statistics = _statistics(study, chosen)
-    resampled = resample(statistics, study.patient, draws=draws, seed=seed)
+    resampled = resample(statistics, study.sample, draws=draws, seed=seed)
     comparisons = {
         name: compare(
             metric, {s: resampled[s, name] for s in study.strategies}, reference=reference

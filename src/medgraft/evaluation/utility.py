@@ -1,11 +1,11 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from medgraft.evaluation.intervals import Estimate
-from medgraft.evaluation.metrics.metric import Floats, Integers
+from medgraft.evaluation.intervals import Estimate, Sample
+from medgraft.evaluation.metrics.metric import Floats
 from medgraft.evaluation.predictions import Study
 
 THRESHOLDS = tuple(percent / 100 for percent in range(5, 100, 5))
@@ -38,27 +38,31 @@ def gains(outcome: Floats, probability: Floats, threshold: float) -> Floats:
     return np.where(probability >= threshold, outcome - (1 - outcome) * odds, 0.0)
 
 
-def estimate_mean(value: Floats, patient: Integers) -> Estimate:
+def estimate_mean(value: Floats, sample: Sample) -> Estimate:
     """Estimate the mean over runs and rows, and its variance as `intervals.estimate` does.
 
     value: [K, n]. Where a statistic is a mean, the spread over ever more draws of patients is
     known: the sum over patients of their squared deviations. So nothing has to be drawn.
     """
     runs, rows = value.shape
-    people = int(patient.max()) + 1
+    people = int(sample.patient.max()) + 1
     centred = value - value.mean(axis=1, keepdims=True)
     mean = float(value.mean())
     if people < 2:
-        return Estimate(mean, np.nan, np.nan, np.nan, people, runs)
-    totals = np.stack([np.bincount(patient, row, minlength=people) for row in centred]) / rows
+        return Estimate(mean, np.nan, np.nan, np.nan, sample.fewest, runs)
+    totals = np.stack([np.bincount(sample.patient, row, people) for row in centred]) / rows
     common = totals.mean(axis=0)
     unbiased = people / (people - 1)
-    of_patients = float((common**2).sum() * unbiased)
-    if runs == 1:
-        return Estimate(mean, of_patients, 0.0, 0.0, people, runs)
-    own = float(((totals - common) ** 2).sum() * unbiased) / (runs * (runs - 1))
-    of_runs = float(value.mean(axis=1).var(ddof=1) / runs)
-    return Estimate(mean, of_patients, of_runs, own, people, runs)
+    own = float(((totals - common) ** 2).sum() * unbiased)
+    return Estimate.combine(
+        mean,
+        of_patients=float((common**2).sum() * unbiased),
+        of_runs=float(value.mean(axis=1).var(ddof=1) / runs) if runs > 1 else 0.0,
+        interaction=own / (runs * (runs - 1)) if runs > 1 else 0.0,
+        fewest=sample.fewest,
+        training=sample.training,
+        runs=runs,
+    )
 
 
 def decision_curves(study: Study, names: Sequence[str]) -> dict[str, DecisionCurve]:
@@ -74,10 +78,12 @@ def decision_curves(study: Study, names: Sequence[str]) -> dict[str, DecisionCur
     for threshold in THRESHOLDS:
         each = {name: gains(study.outcome, p, threshold) for name, p in said.items()}
         for name, gain in each.items():
-            found[name].append(estimate_mean(gain, study.patient))
+            # Whom one treats all of, nobody has trained a network on.
+            sample = replace(study.sample, training=1.0) if name == ALL else study.sample
+            found[name].append(estimate_mean(gain, sample))
         for name, than in beats.items():
             difference = each[names[0]] - each.get(name, 0.0)
-            than.append(bool(estimate_mean(difference, study.patient).interval()[0] > 0))
+            than.append(bool(estimate_mean(difference, study.sample).interval()[0] > 0))
     return {
         name: _curve(name, estimates, beats if name == names[0] else {})
         for name, estimates in found.items()
