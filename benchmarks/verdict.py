@@ -17,7 +17,7 @@ import itertools
 import multiprocessing
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,11 @@ from medgraft.evaluation.predictions import StrategyResult, Study, to_probabilit
 from medgraft.evaluation.summary import Evaluation, evaluate
 from medgraft.preparation.arrays import Prepared
 from medgraft.preparation.splits import Plan, draw, draw_source
+from verdict_tables import PLACEBO, print_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTCOME = Outcome("illness", "binary", ("well", "ill"))
-REFERENCE, PLACEBO = "scratch", "placebo"
+REFERENCE = "scratch"
 MARKERS, NORMAL, SIGNAL = 12, 0.5, 4.0  # as simulated_table has them
 SOURCE_PATIENTS, NETWORKS, RUNS, FOLDS = 1500, 20, 5, 5
 TRUTH = 2000  # patients a study's networks are truly tested on
@@ -81,7 +82,7 @@ class Setting:
 
     @property
     def studies(self) -> int:
-        """More where false alarms are counted."""
+        """How many, more where false alarms are counted."""
         return 500 if self.relatedness == 0 else 200
 
     def random(self, *key: int) -> np.random.Generator:
@@ -382,11 +383,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.table:
         simulate_all(options.share, options.out, options.processes)
-    print_tables(options.out)
-
-
-def print_tables(folder: Path) -> None:
-    raise NotImplementedError
+    print_tables(options.out, [{"setting": one.number, **asdict(one)} for one in SETTINGS])
 
 
 if __name__ == "__main__":
