@@ -81,6 +81,14 @@ def test_mistake_gets_one_sentence(project, override):
     assert refusal(settle, project, override) == MISTAKES[override]
 
 
+def test_settings_of_unrun_strategy_get_one_sentence(project):
+    said = refusal(settle, project, "experiment=gue_mouse", "strategies=[scratch]")
+    assert said == (
+        "strategies.kmer_logistic: has settings but is not run; "
+        "expected it in strategies=[scratch,kmer_logistic]"
+    )
+
+
 def test_all_refused_overrides_are_reported(project):
     assert refusal(settle, project, "desing.runs=3", "encoder=mpl", "design.folds=4") == (
         "desing.runs=3: unknown key; did you mean 'design.runs'?\n"

@@ -223,9 +223,23 @@ def validate(params: Mapping[str, Any]) -> Config:
     try:
         config = Config.model_validate(params)
     except ValidationError as error:
-        raise ConfigError("\n".join(_problem(one) for one in error.errors())) from None
+        idle = _idle(params)
+        problems = [_problem(one) for one in error.errors() if one["loc"][:2] not in idle]
+        raise ConfigError("\n".join([*idle.values(), *problems])) from None
     _check_consistency(config)
     return config
+
+
+def _idle(params: Mapping[str, Any]) -> dict[tuple[int | str, ...], str]:
+    """Strategies that have settings, perhaps an experiment's, but not what their yaml says."""
+    found = params.get("strategies")
+    strategies = found if isinstance(found, Mapping) else {}
+    return {
+        ("strategies", name): f"strategies.{name}: has settings but is not run; "
+        f"expected it in strategies=[{','.join([*strategies])}]"
+        for name, own in strategies.items()
+        if isinstance(own, Mapping) and "description" not in own
+    }
 
 
 def _check_consistency(config: Config) -> None:
