@@ -16,7 +16,7 @@ RATIOS = [(0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0), (1.0, 1.5), (1.5, 
 
 def read(folder: Path, settings: Iterable[dict[str, float]]) -> pl.DataFrame:
     """All comparisons with their setting, and the mean truth over the studies of a setting."""
-    files = sorted(folder.glob("*.parquet"))
+    files = sorted(folder.glob("judged_*.parquet"))
     rows = pl.concat([pl.read_parquet(path) for path in files])
     rows = rows.join(pl.DataFrame(list(settings)), on="setting")
     mean = pl.col("truth").mean().over(SAME)
