@@ -34,10 +34,11 @@ from medgraft.composition import vary
 from medgraft.config import Config, validate
 from medgraft.evaluation.intervals import training_factor
 from medgraft.evaluation.metrics.ranking import Auroc
-from medgraft.evaluation.predictions import StrategyResult, Study, to_probabilities
+from medgraft.evaluation.predictions import StrategyResult, Study
 from medgraft.evaluation.summary import Evaluation, evaluate
 from medgraft.preparation.arrays import Prepared
 from medgraft.preparation.splits import Plan, draw, draw_source
+from medgraft.tasks import task as tasks
 from verdict_tables import PLACEBO, print_tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -282,7 +283,7 @@ def result(trial: Trial, answers: list[np.ndarray], name: str) -> StrategyResult
     test, fold = np.zeros((RUNS, n, 2)), np.zeros((RUNS, n), dtype=np.int64)
     validation: list[list[np.ndarray]] = [[], [], []]
     for answer, replica in zip(answers, design.iter_rows(named=True), strict=True):
-        chance = to_probabilities(np.asarray(answer)[:, None], OUTCOME.task)
+        chance = tasks.of(OUTCOME.task).probabilities(np.asarray(answer, float)[:, None])
         held = len(replica["validation"])
         run, rows = replica["run"], np.array(replica["test"])
         test[run, rows], fold[run, rows] = chance[held:], replica["fold"]

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,20 +7,8 @@ import numpy as np
 from medgraft.errors import StageError
 from medgraft.evaluation.intervals import Resampled, estimate, resample
 from medgraft.evaluation.metrics.metric import Floats, ratio
-from medgraft.evaluation.metrics.proper import row_label_loss, row_log_loss
 from medgraft.evaluation.predictions import StrategyResult, Study
-from medgraft.evaluation.survival import row_grid_loss
-
-LOSS_NAMES = {"regression": "squared error", "survival": "log loss on the time grid"}
-RowLoss = Callable[[Floats, Floats, Floats], Floats]
-"""From outcomes [m, ...], predictions [m, C] and horizons [T] to losses [m]."""
-ROW_LOSSES: dict[str, RowLoss] = {
-    "binary": lambda outcome, said, _: row_log_loss(outcome, said),
-    "multiclass": lambda outcome, said, _: row_log_loss(outcome, said),
-    "regression": lambda outcome, said, _: (outcome - said[:, 0]) ** 2,
-    "multilabel": lambda outcome, said, _: row_label_loss(outcome, said),
-    "survival": row_grid_loss,
-}
+from medgraft.tasks import task as tasks
 
 
 @dataclass(frozen=True)
@@ -65,7 +53,7 @@ def choose_champion(study: Study, *, draws: int, seed: int) -> Champion:
     losses = validation_losses(study, draws=draws, seed=seed)
     groups = [_group(study, losses, uses_source=uses_source) for uses_source in (False, True)]
     baseline, transfer = (next((c for c in group if c.chosen), None) for group in groups)
-    winner, reason = _decide(baseline, transfer, losses, LOSS_NAMES.get(study.task, "log loss"))
+    winner, reason = _decide(baseline, transfer, losses, tasks.of(study.task).loss)
     return Champion(winner.strategy, reason, winner.uses_source, (*groups[0], *groups[1]))
 
 
@@ -87,7 +75,8 @@ def row_losses(study: Study, result: StrategyResult) -> Floats:
     The mean over the folds that had the row in validation; NaN where none had.
     """
     outcome = study.everyone[result.validation_row]
-    loss = ROW_LOSSES[study.task](outcome, result.validation, np.asarray(study.horizons))
+    horizons = np.asarray(study.horizons)
+    loss = tasks.of(study.task).row_losses(outcome, result.validation, horizons)
     total, times = np.zeros((2, study.runs, len(study.everyone)))
     at = (result.validation_run, result.validation_row)
     np.add.at(total, at, loss)
