@@ -10,7 +10,6 @@ from medgraft.evaluation.metrics.metric import Floats, ratio
 from medgraft.evaluation.predictions import StrategyResult, Study
 from medgraft.tasks import task as tasks
 
-
 GUARD = 0.98
 """Level of the interval that must leave 0 out before a model with the source ships.
 
