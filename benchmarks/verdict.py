@@ -281,13 +281,15 @@ def result(trial: Trial, answers: list[np.ndarray], name: str) -> StrategyResult
     """One strategy's predictions as `evaluate` reads them from disk."""
     n, design = len(trial.y), trial.design
     test, fold = np.zeros((RUNS, n, 2)), np.zeros((RUNS, n), dtype=np.int64)
-    validation: list[list[np.ndarray]] = [[], [], []]
+    validation: list[list[np.ndarray]] = [[], [], [], []]
     for answer, replica in zip(answers, design.iter_rows(named=True), strict=True):
         chance = tasks.of(OUTCOME.task).probabilities(np.asarray(answer, float)[:, None])
         held = len(replica["validation"])
         run, rows = replica["run"], np.array(replica["test"])
         test[run, rows], fold[run, rows] = chance[held:], replica["fold"]
-        pieces = (np.full(held, run), np.array(replica["validation"]), chance[:held])
+        mine = [np.full(held, replica[key]) for key in ("run", "fold")]
+        whose = (mine[0], np.array(replica["validation"]), mine[1])
+        pieces = (*whose, chance[:held])
         for column, piece in zip(validation, pieces, strict=True):
             column.append(piece)
     columns = [np.concatenate(column) for column in validation]

@@ -154,10 +154,11 @@ class Strategy(Section):
 
 
 class EvaluationConfig(Section):
-    """What every strategy is compared with, and how often the bootstrap draws."""
+    """What every strategy is compared with, how often the bootstrap draws, how sure sets are."""
 
     reference: str
     draws: int = Field(ge=200)
+    set_level: float = Field(gt=0.5, lt=1)
 
 
 class TrainerConfig(Section):

@@ -16,6 +16,7 @@ def result(test: np.ndarray, **facts: object) -> StrategyResult:
         "fold": np.tile(np.arange(rows) % 4, (runs, 1)),
         "validation_run": run,
         "validation_row": row,
+        "validation_fold": (row + 1) % 4,
         "validation": test.reshape(runs * rows, -1),
         "uses_source": True,
         "fitted_parameters": 10,

@@ -98,6 +98,7 @@ def test_row_losses_average_over_folds():
         study.strategies["tuned"],
         validation_run=np.array([0, 0, 1]),
         validation_row=np.array([4, 4, 5]),
+        validation_fold=np.array([0, 1, 0]),
         validation=np.array([[0.5, 0.5], [0.25, 0.75], [0.1, 0.9]]),
     )
     losses = row_losses(study, result)
@@ -114,7 +115,8 @@ def test_regression_loss_is_squared_error():
 
 def test_no_validation_predictions_is_refused():
     study = make_study({"tuned": 1.0})
-    none = {k: np.empty(0, dtype=np.int64) for k in ("validation_run", "validation_row")}
+    names = ("validation_run", "validation_row", "validation_fold")
+    none = {k: np.empty(0, dtype=np.int64) for k in names}
     bare = replace(study.strategies["tuned"], validation=np.empty((0, 2)), **none)
     with pytest.raises(StageError, match="no strategy has validation predictions"):
         choose(replace(study, strategies={"tuned": bare}))

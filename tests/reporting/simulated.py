@@ -175,6 +175,7 @@ def _result(task: str, seen: np.ndarray, fold: np.ndarray, about: list[Any]) -> 
         fold=fold,
         validation_run=np.repeat(np.arange(runs), patients),
         validation_row=np.tile(np.arange(patients), runs),
+        validation_fold=(fold.ravel() + 1) % FOLDS,
         validation=test.reshape(runs * patients, -1),
         uses_source=uses_source,
         fitted_parameters=fitted_parameters,

@@ -95,10 +95,11 @@ def test_absent_curve_says_how_to_get_one(binary, tmp_path, monkeypatch):
         METRICS,
         prepared=binary.prepared,
         finetuned=binary.folder / "finetuned",
+        level=0.8,
         seed=0,
         folder=tmp_path,
     )
-    assert set(drawn) == {"utility"}
+    assert set(drawn) == {"utility", "sets"}
     assert "subgroups" not in drawn
     readings = json.loads((tmp_path / "readings.json").read_text())
     assert readings["patients_saved"] == {

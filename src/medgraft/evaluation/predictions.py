@@ -20,13 +20,15 @@ class StrategyResult:
     """What one strategy predicted and what is known about it.
 
     test: [K, n, C] class probabilities, or values [K, n, 1]. fold: [K, n]. The validation
-    predictions are a long table: run and row [V], prediction [V, C]; a row may come more than once.
+    predictions are a long table: run, row and fold of who predicted it [V], prediction [V, C]; a
+    row may come more than once.
     """
 
     test: Floats
     fold: Integers
     validation_run: Integers
     validation_row: Integers
+    validation_fold: Integers
     validation: Floats
     uses_source: bool
     fitted_parameters: int
@@ -63,6 +65,11 @@ class Study:
         """All target rows as a sample of patients."""
         fewest = _fewest(self.everyone, self.everyone_patient, self.task)
         return Sample(self.everyone_patient, fewest, self.training)
+
+    def among(self, rows: Bools) -> Sample:
+        """Some of the tested rows as a sample of patients; who is among them, not their class."""
+        patient = np.unique(self.patient[rows], return_inverse=True)[1].astype(np.int64)
+        return Sample(patient, int(patient.max()) + 1, self.training)
 
     def fewest(self, rows: Bools | None = None) -> int:
         """How many patients the rarest class among these rows has; all patients without classes."""
@@ -203,6 +210,7 @@ def _load_strategy(
         fold=test["fold"].to_numpy().astype(np.int64).reshape(runs, len(tested)),
         validation_run=validation["run"].to_numpy().astype(np.int64),
         validation_row=validation["row"].to_numpy().astype(np.int64),
+        validation_fold=validation["fold"].to_numpy().astype(np.int64),
         validation=task.probabilities(_raw(validation, outputs)),
         uses_source=bool(summary["uses_source"]),
         fitted_parameters=int(summary["fitted_parameters"]),

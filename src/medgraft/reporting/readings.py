@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medgraft.evaluation import savings, subgroups, utility
+from medgraft.evaluation import conformal, savings, subgroups, utility
 from medgraft.evaluation.metrics.metric import Metric
 from medgraft.evaluation.predictions import Labels, Study, load_sizes, load_subgroups
 from medgraft.evaluation.summary import Evaluation, applicable, plain
 from medgraft.preparation.arrays import write_json
 from medgraft.reporting.canvas import Figure, house_style
+from medgraft.reporting.conformal import sets_figure
 from medgraft.reporting.diagnostics import leading
 from medgraft.reporting.savings import savings_figure
 from medgraft.reporting.subgroups import subgroups_figure
@@ -28,12 +29,13 @@ def read_off(
     *,
     prepared: Path,
     finetuned: Path,
+    level: float,
     seed: int,
     folder: Path,
 ) -> dict[str, Figure]:
     """Write `folder`/readings.json and the figures of what the study allows to be read off it.
 
-    Raises StageError as `load_study` does.
+    level: how often prediction sets are to hold the truth. Raises StageError as `load_study` does.
     """
     metric = metrics[evaluation.verdict["primary"]]
     groups = load_subgroups(prepared)
@@ -44,6 +46,7 @@ def read_off(
             ),
             "net_benefit": _utility(study, evaluation),
             "subgroups": _subgroups(study, evaluation, metrics, groups=groups, seed=seed),
+            "prediction_sets": _sets(study, evaluation, level=level, groups=groups),
         }
     write_json(plain({name: numbers for name, (numbers, _) in found.items()}), folder / READINGS)
     drawn = {figure.name: figure for _, figure in found.values() if figure is not None}
@@ -104,3 +107,13 @@ def _subgroups(
     if not scores:
         return {"why": "cohort.yaml declares no subgroups"}, None
     return subgroups.told(scores), subgroups_figure(study, scores, metrics[primary])
+
+
+def _sets(
+    study: Study, evaluation: Evaluation, *, level: float, groups: Mapping[str, Labels]
+) -> Reading:
+    champion = evaluation.champion.strategy
+    found = conformal.conformal(study, champion, level=level, groups=groups)
+    if isinstance(found, str):
+        return {"why": found}, None
+    return conformal.told(found), sets_figure(study, found)

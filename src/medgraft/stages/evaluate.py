@@ -28,7 +28,15 @@ def evaluate() -> None:
     result.write(EVALUATION)
     places = {"prepared": PREPARED, "finetuned": FINETUNED}
     drawn = figures.draw(study, result, metrics=metrics, **places, folder=EVALUATION / "figures")
-    drawn |= read_off(study, result, metrics, **places, seed=params.seed, folder=EVALUATION)
+    drawn |= read_off(
+        study,
+        result,
+        metrics,
+        **places,
+        level=params.evaluation.set_level,
+        seed=params.seed,
+        folder=EVALUATION,
+    )
     report.write(
         EVALUATION / "report.html",
         study=study,

@@ -1,0 +1,124 @@
+"""Prediction sets: the guarantee, what they refuse, and what is counted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from medgraft.evaluation.conformal import EACH, EVERYONE, conformal, least, threshold
+
+from .planted import make_study
+
+
+@pytest.mark.parametrize(("patients", "level"), [(9, 0.9), (30, 0.9), (50, 0.8)])
+def test_coverage_is_the_exact_one(patients, level):
+    """ceil((n + 1) level) / (n + 1) of exchangeable patients: Vovk et al. 2005, proposition 2.3."""
+    stream, studies = np.random.default_rng(0), 4000
+    held = sum(
+        scores[-1] <= threshold(scores[:-1], level)
+        for scores in stream.normal(size=(studies, patients + 1))
+    )
+    expected = np.ceil((patients + 1) * level) / (patients + 1)
+    # Fails by chance once in a million.
+    assert binom.ppf(5e-7, studies, expected) <= held <= binom.ppf(1 - 5e-7, studies, expected)
+
+
+@pytest.mark.parametrize(("level", "patients"), [(0.9, 9), (0.8, 4), (0.95, 19)])
+def test_fewer_patients_keep_everything(level, patients):
+    assert least(level) == patients
+    assert np.isfinite(threshold(np.zeros(patients), level))
+    assert threshold(np.zeros(patients - 1), level) == np.inf
+
+
+def found(study, level=0.9, groups=None):
+    return conformal(study, "tuned", level=level, groups=groups or {})
+
+
+def test_sets_of_a_sound_model_hold_the_truth():
+    sets = found(make_study({"tuned": 1.0}))
+    (everyone,) = (c for c in sets.coverage if (c.method, c.group) == ("split", EVERYONE))
+    assert everyone.low <= 15 / 16 <= everyone.high  # of 15 who calibrate
+    assert sum(sets.sizes["split"]) == pytest.approx(1)
+    assert sets.calibrated_on == (15, 15)
+
+
+def test_surer_answers_make_smaller_sets():
+    vague, sure = (found(make_study({"tuned": strength})) for strength in (0.2, 2.0))
+    assert vague.sizes["split"][2] > sure.sizes["split"][2] + 0.2
+
+
+def test_rare_class_is_held_by_class_conditional_sets_alone():
+    """90 ill of 600, told poorly: the plain sets keep the many and drop the few."""
+    study = rare(np.random.default_rng(3))
+    sets = found(study)
+    ill = {c.method: c for c in sets.coverage if c.group == "yes"}
+    assert ill["split"].high < 0.8
+    # 22 or 23 ill patients calibrate a fold: 21 of 23, or 22 of 24, are to be expected.
+    assert ill[EACH].low <= 22 / 24 <= ill[EACH].high
+
+
+def rare(stream):
+    study = make_study({"tuned": 1.0})
+    outcome = (np.arange(600) % 20 < 3).astype(float)
+    logit = -2.2 + 0.8 * (outcome * 2 - 1)[None] + 0.5 * stream.normal(size=(2, 600))
+    test = np.stack([1 / (1 + np.exp(logit)), 1 / (1 + np.exp(-logit))], axis=2)
+    fold = np.tile(np.arange(600) // 150, (2, 1))
+    result = replace(
+        study.strategies["tuned"],
+        test=test,
+        fold=fold,
+        validation_run=np.repeat([0, 1], 600),
+        validation_row=np.tile(np.arange(600), 2),
+        validation_fold=(fold.ravel() + 1) % 4,
+        validation=test.reshape(1200, 2),
+    )
+    rows = {"outcome": outcome, "patient": np.arange(600)}
+    everyone = {"everyone": outcome, "everyone_patient": np.arange(600)}
+    return replace(study, **rows, **everyone, strategies={"tuned": result})
+
+
+def test_few_validation_patients_are_refused():
+    assert found(make_study({"tuned": 1.0}), level=0.95) == (
+        "sets at 95% need 19 validation patients in every fold; the smallest has 15"
+    )
+
+
+def test_few_of_a_class_leave_the_class_out():
+    sets = found(make_study({"tuned": 1.0}))
+    (missing,) = (c for c in sets.coverage if c.method == EACH)
+    assert missing.why == "needs 9 validation patients of each class in every fold; one has 7"
+    assert np.isnan(missing.value)
+
+
+def test_small_group_gets_no_coverage():
+    labels = np.array(["old"] * 45 + ["young"] * 12 + [""] * 3, dtype=object)
+    sets = found(make_study({"tuned": 1.0}), groups={"age": labels})
+    told = {c.group: c for c in sets.coverage if c.subgroup == "age"}
+    assert (told["young"].patients, told["young"].why) == (12, "12 patients, 20 are needed")
+    assert np.isnan(told["young"].value)
+    assert told["old"].patients == 45
+    assert 0.5 < told["old"].value < 1
+
+
+def test_survival_has_no_sets():
+    study = replace(make_study({"tuned": 1.0}), task="survival")
+    assert found(study).startswith("prediction sets are offered for classes and values")
+
+
+def test_intervals_of_values_hold_them():
+    stream = np.random.default_rng(5)
+    study = make_study({"tuned": 1.0})
+    said = stream.normal(size=60)
+    outcome = said + stream.normal(size=60)
+    test = np.tile(said[None, :, None], (6, 1, 1))
+    result = replace(study.strategies["tuned"], test=test, validation=test.reshape(360, 1))
+    values = replace(
+        study, task="regression", classes=(), outcome=outcome, everyone=outcome,
+        strategies={"tuned": result},
+    )  # fmt: skip
+    sets = found(values)
+    (everyone,) = sets.coverage
+    assert everyone.low <= 15 / 16 <= everyone.high  # of 15 who calibrate
+    # 90 % of normal errors of deviation 1 lie within 3.3; 15 patients know that to about a quarter.
+    assert sets.width == pytest.approx(3.29, rel=0.4)
