@@ -35,7 +35,7 @@ def studies(tmp_path_factory):
 
     def made(task: str, seed: int) -> Study:
         out = tmp_path_factory.mktemp(f"{task}{seed}")
-        source = cohort(150, seed=1, task=task)
+        source = cohort(150, seed=1 + seed, task=task)
         plan = pl.DataFrame(design((90, 90), 150))
         pretrain(
             source,

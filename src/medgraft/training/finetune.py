@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 
 from medgraft.config import FitConfig, Strategy, Target, TrainerConfig
 from medgraft.construct import construct
@@ -19,6 +18,7 @@ from medgraft.networks.model import Network, build
 from medgraft.preparation.arrays import Prepared, write_json, write_table
 from medgraft.training import replicas, weights
 from medgraft.training.batches import hide
+from medgraft.training.classical import fit_one, reader
 from medgraft.training.finish import finished
 from medgraft.training.fit import HISTORY, leads, outputs
 from medgraft.training.guide import Guide, train
@@ -221,30 +221,33 @@ def recalibrated(
 
 
 def run_baseline(name: str, strategy: Strategy, study: Study) -> Result:
-    """Fit a classical learner on each replica's own training patients."""
-    del name
-    outcome, patients = study.target.schema["outcome"], study.patients
-    recipe = learner(strategy.baseline or {}, outcome)
-    first = construct(study.parts["input"], features=study.target.schema["features"])
+    """Fit a classical learner on each replica's own training patients, and the source's if asked.
+
+    Nothing decides when such a learner stops: it learns from all of the source's patients.
+    """
+    schema, patients, learn_from = study.target.schema, study.patients, strategy.learn_from
+    study.shown(name, strategy)  # refuses a source that cannot be learned
+    if learn_from != "target" and study.source_cohort and study.source_design is not None:
+        source = study.source_patients(study.source_cohort, study.source_design)
+        patients = replace(patients, beside=everyone(source))
+    recipe = learner(strategy.baseline or {}, schema["outcome"])
+    read = reader(study.parts["input"], schema, learn_from=learn_from)
     values, answers, parameters = [], [], []
-    for rows, seed, asked in zip(patients.train, patients.seeds, study.asked, strict=True):
-        own = first.fit(patients.x[rows])
-        first.load_state_dict(own)
-        model = recipe.fit(prepared(first, patients.x[rows]), patients.y[rows], seed=seed)
-        answers.append(model.outputs(prepared(first, patients.x[asked])).astype(np.float32))
+    for r, asked in enumerate(study.asked):
+        model, own = fit_one(recipe, read, patients, r)
+        answers.append(model.outputs(read(patients.x[asked])).astype(np.float32))
         parameters.append(model.parameters)
         arrays = {f"baseline.{key}": torch.tensor(value) for key, value in model.arrays.items()}
         values.append({f"input.{key}": value for key, value in own.items()} | arrays)
     state = {key: weights.pad([value[key] for value in values]) for key in values[0]}
-    spec = {"input": study.parts["input"], "baseline": strategy.baseline}
+    spec = {"input": study.parts["input"], "baseline": strategy.baseline, "learn_from": learn_from}
     return Result(state, spec, answers, pl.DataFrame(schema=HISTORY), int(np.median(parameters)))
 
 
-@torch.no_grad()
-def prepared(first: Any, x: np.ndarray) -> np.ndarray:
-    """Raw patients ``[n, ...]`` as a baseline's inputs ``[n, width]``."""
-    inputs: Tensor = first(torch.from_numpy(x))
-    return inputs.double().numpy()
+def everyone(patients: Patients) -> Patients:
+    """The same with validation patients among those to train on."""
+    pairs = zip(patients.train, patients.validation, strict=True)
+    return replace(patients, train=[[*train, *held] for train, held in pairs])
 
 
 def predictions(design: pl.DataFrame, answers: list[np.ndarray]) -> pl.DataFrame:
