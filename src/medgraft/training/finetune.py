@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import polars as pl
 import torch
 
 from medgraft.config import FitConfig, Strategy, Target, TrainerConfig
-from medgraft.construct import construct
+from medgraft.construct import construct, locate
 from medgraft.errors import ConfigError
 from medgraft.networks.model import Network, build
 from medgraft.preparation.arrays import Prepared, write_json, write_table
@@ -25,9 +25,11 @@ from medgraft.training.guide import Guide, train
 from medgraft.training.patients import Patients
 from medgraft.training.pretrain import fitted, patients_of
 from medgraft.training.replicas import State
+from medgraft.training.source_model import check_classes, source_models
 from medgraft.training.verification import verify_preparation
 from medgraft.transfer.adapter import Unchanged
 from medgraft.transfer.baselines.learner import learner
+from medgraft.transfer.co_tuning import SourceModel
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,20 @@ class Study:
         mine = own.with_columns(self.design["init_seed"])
         return replace(patients_of(cohort, mine), question=hidden)
 
+    def source_models(self, name: str) -> Callable[[int], SourceModel]:
+        """The source network of every replica as it is.
+
+        Raises:
+            ConfigError: its outcome, or the target's, has no classes.
+        """
+        if self.source_cohort is None or self.source_design is None:
+            raise ConfigError(f"strategy {name} sees the source's patients, but none were given")
+        values, told = weights.read(self.pretrained)
+        check_classes(name, told["schema"]["outcome"], self.target.schema["outcome"])
+        chosen = replicas.select(values, self.design["source_seed"].to_list())
+        source = self.source_patients(self.source_cohort, self.source_design)
+        return source_models(chosen, told, self.target, self.patients, source)
+
     @property
     def asked(self) -> list[list[int]]:
         """Rows each replica answers: its validation patients, then its test patients."""
@@ -147,7 +163,14 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
     own = [parameter for parameter, _ in template.named_parameters()]
     known = all(one in source and torch.equal(state[one], source[one]) for one in own)
     shown = study.shown(name, strategy)
-    guide = Guide(strategy, shown, study.config, trainer=study.trainer, start_counts=known)
+    guide = Guide(
+        strategy,
+        shown,
+        study.config,
+        trainer=study.trainer,
+        start_counts=known,
+        source=study.source_models(name) if needs_source(strategy) else None,
+    )
     state, history, parameters = trained(template, state, guide)
     if strategy.recalibrate:
         rows = study.patients.validation if parameters else study.patients.train
@@ -159,6 +182,12 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
         parameters += levels + bool((state["recalibration.slope"] != 1).any())
     answers = outputs(template, state, study.target.x, study.asked)
     return Result(state, spec, answers, history, parameters)
+
+
+def needs_source(strategy: Strategy) -> bool:
+    """Whether the penalty goes on using the source's specific layers."""
+    kind: Any = locate(strategy.penalty["_target_"]) if strategy.penalty else None
+    return bool(kind and kind.needs_source)
 
 
 def trained(template: Network, state: State, guide: Guide) -> tuple[State, pl.DataFrame, int]:

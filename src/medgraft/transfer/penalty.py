@@ -26,7 +26,14 @@ JUDGED = 128
 
 
 class Penalty(nn.Module):
-    """Nothing to fit, nothing to add: what the penalties below have in common."""
+    """Nothing to fit, nothing to add: what the penalties below have in common.
+
+    One that ``needs_source`` is fitted with the source network and validation patients as well.
+    ``trained``: which of its fitted values are trained with the network.
+    """
+
+    needs_source = False
+    trained: tuple[str, ...] = ()
 
     def fit(self, network: Any, x: np.ndarray, y: np.ndarray) -> dict[str, Tensor]:
         """Nothing to fit."""
