@@ -24,6 +24,7 @@ from medgraft.training.fit import HISTORY, leads, outputs
 from medgraft.training.guide import Guide, train
 from medgraft.training.patients import Patients
 from medgraft.training.pretrain import fitted, patients_of
+from medgraft.training.reading import read_out
 from medgraft.training.replicas import State
 from medgraft.training.source_model import check_classes, source_models
 from medgraft.training.verification import verify_preparation
@@ -214,7 +215,8 @@ def start(name: str, strategy: Strategy, study: Study, spec: dict) -> tuple[Netw
         source, outcome = study.source()
         if outcome != schema["outcome"]:
             source = without_specific_layers(name, strategy, source)
-    return template, construct(strategy.init or {}, fresh=fresh, source=source), source
+    state = construct(strategy.init or {}, fresh=fresh, source=source)
+    return template, state | read_out(template, state, patients), source
 
 
 def without_specific_layers(name: str, strategy: Strategy, source: State) -> State:
