@@ -158,13 +158,15 @@ def silenced(layer: nn.Module, channel: int, shape: torch.Size) -> Iterator[None
     """Set one channel of a layer's output to 0.
 
     The feature map has this ``shape``; where the layer answers in another, as with tokens, its
-    channels come last. A layer of a published model may answer with a tuple, its output first.
+    channels come last, unless it sees each patient several times, as with both strands of a DNA. A
+    layer of a published model may answer with a tuple, its output first.
     """
 
     def without(module: nn.Module, given: Any, output: Any) -> Any:
         if isinstance(output, tuple):
             return (without(module, given, output[0]), *output[1:])
-        axis = 1 if output.shape == shape else output.dim() - 1
+        alike = output.shape == shape or len(output) != shape[0]
+        axis = 1 if alike else output.dim() - 1
         return output.index_fill(axis, torch.tensor([channel]), 0.0)
 
     hook = layer.register_forward_hook(without)
