@@ -6,15 +6,19 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from torch import nn
 
 from contracts import found
 from medgraft.config import FitConfig, PretrainConfig, Strategy
-from medgraft.networks.model import build
+from medgraft.networks.heads.classification import BinaryHead
+from medgraft.networks.model import Network, build
+from medgraft.networks.readout import LastLayer
 from medgraft.preparation.arrays import Prepared
 from medgraft.training.finetune import Study, finetune
 from medgraft.training.pretrain import pretrain
-from medgraft.transfer.penalty import Delta, losses_without
+from medgraft.transfer.penalty import Delta, losses_without, silenced
 from medgraft.transfer.seen import Seen
+from networks import tiny_checkpoint
 from networks.encoders.test_sequences import BOTH, CNN, INPUT, LENGTH, SCHEMA, TRANSFORMER
 
 from . import simulated as sim
@@ -85,7 +89,46 @@ def made(parts, cohort, seed=0):
 @every_shape
 def test_channel_is_silenced_in_every_shape(parts, cohort):
     """Of the last layer: as if its channel of the feature map were 0."""
-    network, x, y = made(parts, cohort)
+    as_if_0(*made(parts, cohort))
+
+
+@pytest.mark.parametrize("kind", ["bert", "esm", "distilbert"])
+def test_channel_of_a_published_model_is_silenced(kind, tmp_path):
+    pytest.importorskip("transformers")
+    from networks.encoders.test_hugging_face import encoder as published
+
+    encoder = published(tiny_checkpoint.write(tmp_path, kind))
+    cohort = reads(40)
+    network, x, y = made({"input": INPUT, "encoder": CNN}, cohort)
+    readout = LastLayer(encoder.widths)
+    network = Network(network.input, encoder, readout, BinaryHead(readout.width, {})).eval()
+    for value in network.head.parameters():
+        value.data *= 10
+    as_if_0(network, x, y)
+    for layer in range(len(encoder.layers) - 1):
+        assert np.ptp(losses_without(network, layer, x, y).numpy()) > 0
+
+
+class Stages(nn.Module):
+    """Answers with the maps of all its stages, as timm's networks do."""
+
+    def forward(self, x):
+        return [x, 2 * x]
+
+
+def test_channel_of_the_last_of_several_maps_is_silenced():
+    x = torch.rand(5, 3, 4, 4) + 1
+    layer = Stages()
+    with silenced(layer, 1, x.shape):
+        first, last = layer(x)
+    assert torch.equal(first, x)
+    assert (last[:, 1] == 0).all()
+    assert torch.equal(last[:, [0, 2]], 2 * x[:, [0, 2]])
+    assert torch.equal(layer(x)[1], 2 * x)
+
+
+def as_if_0(network, x, y):
+    """Compare with the head's loss on a feature map whose channel is set to 0."""
     maps = [one.detach() for one in network.maps(x)]
     expected = []
     for channel in range(maps[-1].shape[1]):
@@ -94,7 +137,7 @@ def test_channel_is_silenced_in_every_shape(parts, cohort):
         features = network.readout(network.pooled([*maps[:-1], without]))
         expected.append(network.head.loss(network.head(features), y).mean().item())
     found = losses_without(network, len(maps) - 1, x, y)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert np.ptp(expected) > 0
 
 
