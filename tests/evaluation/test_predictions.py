@@ -120,9 +120,7 @@ def test_wrong_number_of_outputs_is_named(write):
 
 
 def test_unknown_task_is_named(write):
-    with pytest.raises(
-        StageError, match="expected a task among binary, multiclass, multilabel"
-    ):
+    with pytest.raises(StageError, match="expected a task among binary, multiclass, multilabel"):
         load_study(*write(predictions(), task="ranking"))
 
 

@@ -10,7 +10,6 @@ from medgraft.evaluation.metrics.metric import Floats, ratio
 from medgraft.evaluation.predictions import StrategyResult, Study
 from medgraft.tasks import task as tasks
 
-
 GUARD = 0.98
 """Level of the interval that must leave 0 out before a model with the source ships.
 
@@ -53,11 +52,11 @@ def choose_champion(study: Study, *, draws: int, seed: int) -> Champion:
 
     Among the strategies without the source cohort, and among those with it, take the simplest
     within one standard error of the best (Breiman et al. 1984, Classification and Regression
-    Trees, 3.4.3); ship the one with the source only if the `GUARD` interval says that it beats the best
-    without. A loss is the log
-    loss, or the squared error; of several labels, the mean over those a row recorded, and of
-    survival, that of the interval of the grid. Standard errors and intervals are the paired
-    ones of `intervals`. Raises StageError when no strategy has validation predictions.
+    Trees, 3.4.3); ship the one with the source only if the `GUARD` interval says that it beats the
+    best without. A loss is the log loss, or the squared error; of several labels, the mean over
+    those a row recorded, and of survival, that of the interval of the grid. Standard errors and
+    intervals are the paired ones of `intervals`. Raises StageError when no strategy has validation
+    predictions.
     """
     losses = validation_losses(study, draws=draws, seed=seed)
     groups = [_group(study, losses, uses_source=uses_source) for uses_source in (False, True)]
