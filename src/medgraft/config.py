@@ -141,10 +141,10 @@ class Strategy(Section):
 
     @model_validator(mode="after")
     def is_network_or_baseline(self) -> Strategy:
-        """A baseline has no network parts; a network names where it starts and what it trains."""
+        """A baseline has no network parts; a network says where it starts and what it trains."""
         parts = [self.init, self.trainable, self.readout]
         choices = [self.adapter, self.learning_rate, self.penalty, self.alignment, self.recalibrate]
-        if self.baseline and (any([*parts, *choices]) or self.learn_from != "target"):
+        if self.baseline and any([*parts, *choices]):
             raise ValueError("a baseline takes no other part")
         if not self.baseline and not all(parts):
             raise ValueError("expected init, trainable and readout, or a baseline")

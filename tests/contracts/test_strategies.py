@@ -35,7 +35,7 @@ def studies(tmp_path_factory):
 
     def made(task: str, seed: int) -> Study:
         out = tmp_path_factory.mktemp(f"{task}{seed}")
-        source = cohort(150, seed=1, task=task)
+        source = cohort(150, seed=1 + seed, task=task)
         plan = pl.DataFrame(design((90, 90), 150))
         pretrain(
             source,
@@ -63,8 +63,11 @@ def outputs(frame: pl.DataFrame) -> np.ndarray:
 
 
 def learns(path, task: str) -> bool:
-    """Networks learn every task; a baseline learns survival or the others."""
-    baseline = found.read(path).get("baseline")
+    """Networks learn every task, classes where they relate classes; a baseline survival or not."""
+    said = found.read(path)
+    baseline, penalty = said.get("baseline"), said.get("penalty")
+    if penalty and locate(penalty["_target_"]).needs_source:
+        return task in ("binary", "multiclass")
     if not baseline:
         return True
     return ("horizons" in inspect.signature(locate(baseline["_target_"])).parameters) is (
@@ -88,8 +91,10 @@ def pairs(learned: bool) -> list:
 
 @pytest.mark.parametrize(("path", "task"), pairs(learned=False))
 def test_what_is_not_learned_is_refused(path, task, studies, tmp_path):
-    name = found.read(path)["baseline"]["_target_"].rpartition(".")[2]
+    baseline = found.read(path).get("baseline")
+    name = baseline["_target_"].rpartition(".")[2] if baseline else ""
     expected = NO_SURVIVAL.format(name) if task == "survival" else "learns survival, not a"
+    expected = expected if baseline else f"the source's outcome (disease, {task}) has none"
     with pytest.raises(ConfigError, match=re.escape(expected)):
         carried_out(path, studies[task][0], tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -56,10 +56,15 @@ STRATEGIES = {
         "baseline": {"_target_": "medgraft.transfer.baselines.linear.logistic_regression"}
     },
     "boosting": {"baseline": {"_target_": f"{BASELINES}.trees.gradient_boosting", "trees": 15}},
+    "pooled": {
+        "baseline": {"_target_": "medgraft.transfer.baselines.linear.logistic_regression"},
+        "learn_from": "both",
+    },
     "cox": {"baseline": {"_target_": f"{BASELINES}.cox.cox"}},
 }
 RUNS = [
     *((task, strategy) for task in CODES for strategy in ("network", "logistic", "boosting")),
+    ("binary", "pooled"),
     *(("multilabel", strategy) for strategy in ("network", "logistic")),
     *(("survival", strategy) for strategy in ("network", "cox")),
 ]
@@ -191,9 +196,12 @@ def run_pipeline(folder: Path, task: str, strategy: str, *, mode: str = "masked"
         pretrained=work / "pretrained",
         config=FitConfig.model_validate(FIT),
         trainer=TRAINER,
+        source_cohort=read(work / "prepared" / "source"),
+        source_design=read_design(work / "prepared" / "source_design.parquet"),
     )
     chosen = STRATEGIES[strategy]
-    told = {"description": "simulated", "uses_source": "baseline" not in chosen}
+    alone = "baseline" in chosen and "learn_from" not in chosen
+    told = {"description": "simulated", "uses_source": not alone}
     finetune(
         strategy,
         Strategy.model_validate(told | chosen),

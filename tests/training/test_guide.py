@@ -1,5 +1,6 @@
 """Phases, learning rates and penalties on the replica axis."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +10,22 @@ import torch
 from medgraft.config import Strategy
 from medgraft.networks.model import Network
 from medgraft.training.batches import Pairs
-from medgraft.training.fit import batches_of
-from medgraft.training.guide import Guide, train
+from medgraft.training.course import Course
+from medgraft.training.fit import batches_of, fit
+from medgraft.training.guide import Guide, guided, train
 from medgraft.training.patients import Patients
 from medgraft.transfer import trainable
 from medgraft.transfer.adapter import LowRank
 from medgraft.transfer.alignment import mean_discrepancy
+from medgraft.transfer.co_tuning import SourceModel
+from medgraft.transfer.seen import Seen
 
 from . import simulated as sim
 from .test_fit import alone, same, study
 
 TRANSFER = "medgraft.transfer."
 L2_SP = {"_target_": f"{TRANSFER}penalty.L2Sp"}
+CO_TUNING = {"_target_": f"{TRANSFER}co_tuning.CoTuning"}
 DELTA = {"_target_": f"{TRANSFER}penalty.Delta"}
 BSS = {"_target_": f"{TRANSFER}penalty.BatchSpectralShrinkage", "eta": 0.1}
 CORAL = {"_target_": f"{TRANSFER}alignment.Coral"}
@@ -238,3 +243,51 @@ def test_low_rank_replica_equals_itself_alone(parts):
     for name in ("encoder.layers.0.0.weight", "encoder.layers.1.0.weight"):
         assert torch.linalg.matrix_rank(merged[name] - state[name], rtol=1e-9).tolist() == [2, 2]
     assert torch.equal(merged["encoder.layers.0.0.bias"], state["encoder.layers.0.0.bias"])
+
+
+def test_co_tuned_replica_equals_itself_alone():
+    """Each has a source, a relation and a second head of its own; without weight they are idle."""
+    template, state, patients = study(sizes=SIZES)
+
+    def source(r):
+        return SourceModel(alone(copy.deepcopy(template), state, r), 1.0)
+
+    def co_tuned(weight, **changes):
+        parts = {"penalty": CO_TUNING | {"weight": weight}}
+        how = replace(guide(patients, parts=parts, **changes), source=source)
+        return train(template, state, trainable.everything(names(template)), how)[0]
+
+    whole = co_tuned(2.3)
+    first = {name: value[:1] for name, value in state.items()}
+    how = replace(guide(patients.some(slice(0, 1)), parts={"penalty": CO_TUNING}), source=source)
+    apart, _ = train(template, first, trainable.everything(names(template)), how)
+    same(apart, {name: value[:1] for name, value in whole.items()}, rtol=1e-6, atol=1e-8)
+    plain, _ = train(template, state, trainable.everything(names(template)), guide(patients))
+    same(co_tuned(0.0), plain, rtol=0, atol=0)
+    moved = [name for name in plain if not torch.equal(plain[name], whole[name])]
+    assert {name.split(".")[0] for name in moved} == {"encoder", "head"}
+
+
+def test_source_head_learns_what_classes_mean():
+    """A great weight brings what the source's head says near the relation, by training it."""
+    template, state, patients = study(sizes=(30,))
+    losses = []
+    for weight in (0.0, 30.0):
+        how = guide(patients, parts={"penalty": CO_TUNING | {"weight": weight}})
+        how = replace(how, source=lambda _: SourceModel(alone(template, state, 0), 1.0))
+        whole, values = guided(copy.deepcopy(template), state, how)
+        found, _ = fit(
+            whole,
+            values,
+            patients,
+            trained={n for n, _ in whole.named_parameters() if not n.startswith("start.")},
+            config=how.config,
+            trainer=how.trainer,
+            course=Course(chooses=False),
+        )
+        whole.load_state_dict({name: value[0] for name, value in found.items()})
+        rows = patients.train[0]
+        x, y = (torch.from_numpy(values[rows]) for values in (patients.x, patients.y))
+        whole.penalty.weight = 1.0
+        losses.append(whole.penalty(Seen(whole.network, x, y)).item())
+    assert losses[1] < losses[0] - 0.01

@@ -20,7 +20,9 @@ ADDED = ("adapter", "penalty", "alignment", "learn_from")
 FILES = [
     pytest.param(path, id=path.stem)
     for path in found.of("strategies")
-    if any(part in found.read(path) for part in ADDED) and "unlabelled" not in path.stem
+    if any(part in found.read(path) for part in ADDED)
+    and "unlabelled" not in path.stem
+    and "baseline" not in found.read(path)
 ]
 SHORT = trainer(max_steps=10, check_every=5)
 

@@ -12,12 +12,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.construct import construct
 from medgraft.deployment.records import Records, records_of
 from medgraft.networks.model import Network, build
 from medgraft.tasks import task as tasks
 from medgraft.training import weights
-from medgraft.training.finetune import prepared
+from medgraft.training.classical import reader
 from medgraft.training.fit import outputs
 from medgraft.training.replicas import State, select
 from medgraft.transfer.baselines.learner import learner
@@ -113,16 +112,16 @@ def baseline_outputs(
     """Ask one fitted baseline after the other, each after its own preparation."""
     outcome = schema["outcome"]
     recipe = learner(spec["baseline"], outcome)
-    first = construct(spec["input"], features=schema["features"])
+    read = reader(spec["input"], schema, learn_from=spec.get("learn_from", "target"))
     count = len(next(iter(state.values())))
 
     def answer(x: NDArray[Any]) -> Floats:
         each = []
         for r in range(count):
             own = {name: value[0] for name, value in select(state, [r]).items()}
-            first.load_state_dict(part(own, "input."))
+            read.input.load_state_dict(part(own, "input."))
             arrays = {name: value.numpy() for name, value in part(own, "baseline.").items()}
-            each.append(recipe.outputs_from(arrays, prepared(first, x)))
+            each.append(recipe.outputs_from(arrays, read(x)))
         return np.stack(each)
 
     return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,24 +10,27 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 
 from medgraft.config import FitConfig, Strategy, Target, TrainerConfig
-from medgraft.construct import construct
+from medgraft.construct import construct, locate
 from medgraft.errors import ConfigError
 from medgraft.networks.model import Network, build
 from medgraft.preparation.arrays import Prepared, write_json, write_table
 from medgraft.training import replicas, weights
 from medgraft.training.batches import hide
+from medgraft.training.classical import fit_one, reader
 from medgraft.training.finish import finished
 from medgraft.training.fit import HISTORY, leads, outputs
 from medgraft.training.guide import Guide, train
 from medgraft.training.patients import Patients
 from medgraft.training.pretrain import fitted, patients_of
+from medgraft.training.reading import read_out
 from medgraft.training.replicas import State
+from medgraft.training.source_model import check_classes, source_models
 from medgraft.training.verification import verify_preparation
 from medgraft.transfer.adapter import Unchanged
 from medgraft.transfer.baselines.learner import learner
+from medgraft.transfer.co_tuning import SourceModel
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,20 @@ class Study:
         mine = own.with_columns(self.design["init_seed"])
         return replace(patients_of(cohort, mine), question=hidden)
 
+    def source_models(self, name: str) -> Callable[[int], SourceModel]:
+        """The source network of every replica as it is.
+
+        Raises:
+            ConfigError: its outcome, or the target's, has no classes.
+        """
+        if self.source_cohort is None or self.source_design is None:
+            raise ConfigError(f"strategy {name} sees the source's patients, but none were given")
+        values, told = weights.read(self.pretrained)
+        check_classes(name, told["schema"]["outcome"], self.target.schema["outcome"])
+        chosen = replicas.select(values, self.design["source_seed"].to_list())
+        source = self.source_patients(self.source_cohort, self.source_design)
+        return source_models(chosen, told, self.target, self.patients, source)
+
     @property
     def asked(self) -> list[list[int]]:
         """Rows each replica answers: its validation patients, then its test patients."""
@@ -147,7 +164,14 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
     own = [parameter for parameter, _ in template.named_parameters()]
     known = all(one in source and torch.equal(state[one], source[one]) for one in own)
     shown = study.shown(name, strategy)
-    guide = Guide(strategy, shown, study.config, trainer=study.trainer, start_counts=known)
+    guide = Guide(
+        strategy,
+        shown,
+        study.config,
+        trainer=study.trainer,
+        start_counts=known,
+        source=study.source_models(name) if needs_source(strategy) else None,
+    )
     state, history, parameters = trained(template, state, guide)
     if strategy.recalibrate:
         rows = study.patients.validation if parameters else study.patients.train
@@ -159,6 +183,12 @@ def run_network(name: str, strategy: Strategy, study: Study) -> Result:
         parameters += levels + bool((state["recalibration.slope"] != 1).any())
     answers = outputs(template, state, study.target.x, study.asked)
     return Result(state, spec, answers, history, parameters)
+
+
+def needs_source(strategy: Strategy) -> bool:
+    """Whether the penalty goes on using the source's specific layers."""
+    kind: Any = locate(strategy.penalty["_target_"]) if strategy.penalty else None
+    return bool(kind and kind.needs_source)
 
 
 def trained(template: Network, state: State, guide: Guide) -> tuple[State, pl.DataFrame, int]:
@@ -185,7 +215,8 @@ def start(name: str, strategy: Strategy, study: Study, spec: dict) -> tuple[Netw
         source, outcome = study.source()
         if outcome != schema["outcome"]:
             source = without_specific_layers(name, strategy, source)
-    return template, construct(strategy.init or {}, fresh=fresh, source=source), source
+    state = construct(strategy.init or {}, fresh=fresh, source=source)
+    return template, state | read_out(template, state, patients), source
 
 
 def without_specific_layers(name: str, strategy: Strategy, source: State) -> State:
@@ -221,30 +252,33 @@ def recalibrated(
 
 
 def run_baseline(name: str, strategy: Strategy, study: Study) -> Result:
-    """Fit a classical learner on each replica's own training patients."""
-    del name
-    outcome, patients = study.target.schema["outcome"], study.patients
-    recipe = learner(strategy.baseline or {}, outcome)
-    first = construct(study.parts["input"], features=study.target.schema["features"])
+    """Fit a classical learner on each replica's own training patients, and the source's if asked.
+
+    Nothing decides when such a learner stops: it learns from all of the source's patients.
+    """
+    schema, patients, learn_from = study.target.schema, study.patients, strategy.learn_from
+    study.shown(name, strategy)  # refuses a source that cannot be learned
+    if learn_from != "target" and study.source_cohort and study.source_design is not None:
+        source = study.source_patients(study.source_cohort, study.source_design)
+        patients = replace(patients, beside=everyone(source))
+    recipe = learner(strategy.baseline or {}, schema["outcome"])
+    read = reader(study.parts["input"], schema, learn_from=learn_from)
     values, answers, parameters = [], [], []
-    for rows, seed, asked in zip(patients.train, patients.seeds, study.asked, strict=True):
-        own = first.fit(patients.x[rows])
-        first.load_state_dict(own)
-        model = recipe.fit(prepared(first, patients.x[rows]), patients.y[rows], seed=seed)
-        answers.append(model.outputs(prepared(first, patients.x[asked])).astype(np.float32))
+    for r, asked in enumerate(study.asked):
+        model, own = fit_one(recipe, read, patients, r)
+        answers.append(model.outputs(read(patients.x[asked])).astype(np.float32))
         parameters.append(model.parameters)
         arrays = {f"baseline.{key}": torch.tensor(value) for key, value in model.arrays.items()}
         values.append({f"input.{key}": value for key, value in own.items()} | arrays)
     state = {key: weights.pad([value[key] for value in values]) for key in values[0]}
-    spec = {"input": study.parts["input"], "baseline": strategy.baseline}
+    spec = {"input": study.parts["input"], "baseline": strategy.baseline, "learn_from": learn_from}
     return Result(state, spec, answers, pl.DataFrame(schema=HISTORY), int(np.median(parameters)))
 
 
-@torch.no_grad()
-def prepared(first: Any, x: np.ndarray) -> np.ndarray:
-    """Raw patients ``[n, ...]`` as a baseline's inputs ``[n, width]``."""
-    inputs: Tensor = first(torch.from_numpy(x))
-    return inputs.double().numpy()
+def everyone(patients: Patients) -> Patients:
+    """The same with validation patients among those to train on."""
+    pairs = zip(patients.train, patients.validation, strict=True)
+    return replace(patients, train=[[*train, *held] for train, held in pairs])
 
 
 def predictions(design: pl.DataFrame, answers: list[np.ndarray]) -> pl.DataFrame:

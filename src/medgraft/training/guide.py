@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from medgraft.training.course import Course
 from medgraft.training.fit import HISTORY, fit
 from medgraft.training.patients import Patients
 from medgraft.training.replicas import State, build
+from medgraft.transfer.co_tuning import SourceModel
 from medgraft.transfer.objective import Objective
 from medgraft.transfer.trainable import Phase
 
@@ -30,7 +31,8 @@ class Guide:
     """What a strategy's training needs to know.
 
     ``patients``: whose outcomes it learns, and beside them the other cohort where it is shown.
-    ``start_counts``: the network it starts from is a trained one, as in ``Course``.
+    ``start_counts``: the network it starts from is a trained one, as in ``Course``. ``source``: the
+    source network of each replica, for a penalty that needs it.
     """
 
     strategy: Strategy
@@ -38,6 +40,7 @@ class Guide:
     config: FitConfig
     trainer: TrainerConfig
     start_counts: bool
+    source: Callable[[int], SourceModel] | None = None
 
 
 def train(
@@ -81,6 +84,8 @@ def train_phase(
     if prefix:
         whole, values = guided(template, state, guide)
     added = {name for name in values if name.startswith(ALIGNMENT)}
+    if prefix and whole.penalty:
+        added |= {PENALTY + name for name in whole.penalty.trained}
     found, history = fit(
         whole,
         values,
@@ -101,9 +106,12 @@ def guided(template: Network, state: State, guide: Guide) -> tuple[Objective, St
     if strategy.penalty:
         start = copy.deepcopy(template)
         penalty = construct(strategy.penalty, network=template)
-        fitted = fitted_penalty(penalty, start, state, guide.patients)
-        for name, value in fitted.items():
-            penalty.register_buffer(name, value[0])  # now that shapes are known
+        fitted = fitted_penalty(penalty, start, state, guide)
+        for name, value in fitted.items():  # now that shapes are known
+            if name in penalty.trained:
+                penalty.register_parameter(name, torch.nn.Parameter(value[0].clone()))
+            else:
+                penalty.register_buffer(name, value[0])
         values |= under(START, state) | under(PENALTY, fitted)
     if strategy.alignment:
         make = partial(fresh, strategy.alignment, network=template)
@@ -124,12 +132,16 @@ def fresh(spec: Target, seed: int, *, network: Network) -> Any:
         return construct(spec, network=network).to(next(network.parameters()).dtype)
 
 
-def fitted_penalty(penalty: Any, start: Network, state: State, patients: Patients) -> State:
-    """Buffers ``[R, ...]``, each replica's from its own training patients and its own start."""
-    each = []
+def fitted_penalty(penalty: Any, start: Network, state: State, guide: Guide) -> State:
+    """Values ``[R, ...]``, each replica's from its own training patients and its own start."""
+    each, patients = [], guide.patients
     for r, rows in enumerate(patients.train):
         start.load_state_dict({name: value[r] for name, value in state.items()})
-        each.append(penalty.fit(start.eval(), patients.x[rows], patients.y[rows]))
+        more: dict[str, Any] = {}
+        if penalty.needs_source and guide.source:
+            held = patients.validation[r]
+            more = {"source": guide.source(r), "held": (patients.x[held], patients.y[held])}
+        each.append(penalty.fit(start.eval(), patients.x[rows], patients.y[rows], **more))
     return {name: torch.stack([values[name] for values in each]) for name in each[0]}
 
 

@@ -26,7 +26,14 @@ JUDGED = 128
 
 
 class Penalty(nn.Module):
-    """Nothing to fit, nothing to add: what the penalties below have in common."""
+    """Nothing to fit, nothing to add: what the penalties below have in common.
+
+    One that ``needs_source`` is fitted with the source network and validation patients as well.
+    ``trained``: which of its fitted values are trained with the network.
+    """
+
+    needs_source = False
+    trained: tuple[str, ...] = ()
 
     def fit(self, network: Any, x: np.ndarray, y: np.ndarray) -> dict[str, Tensor]:
         """Nothing to fit."""
@@ -151,13 +158,20 @@ def silenced(layer: nn.Module, channel: int, shape: torch.Size) -> Iterator[None
     """Set one channel of a layer's output to 0.
 
     The feature map has this ``shape``; where the layer answers in another, as with tokens, its
-    channels come last. A layer of a published model may answer with a tuple, its output first.
+    channels come last, unless it sees each patient several times, as with both strands of a DNA. A
+    layer of a published model may answer with a tuple, its output first, or with a list of maps,
+    the last of them its own; or be several parts with names, of which the last answers.
     """
+    while isinstance(layer, nn.ModuleDict):
+        layer = list(layer.values())[-1]
 
     def without(module: nn.Module, given: Any, output: Any) -> Any:
         if isinstance(output, tuple):
             return (without(module, given, output[0]), *output[1:])
-        axis = 1 if output.shape == shape else output.dim() - 1
+        if isinstance(output, list):
+            return [*output[:-1], without(module, given, output[-1])]
+        alike = output.shape == shape or len(output) != shape[0]
+        axis = 1 if alike else output.dim() - 1
         return output.index_fill(axis, torch.tensor([channel]), 0.0)
 
     hook = layer.register_forward_hook(without)

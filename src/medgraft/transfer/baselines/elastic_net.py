@@ -47,11 +47,15 @@ class SummedLoss:
         self.C = C
         self.l1_ratio = l1_ratio
 
-    def fit(self, inputs: np.ndarray, y: np.ndarray) -> SummedLoss:
-        """Fit on ``inputs [n, width]``, ``y [n]``."""
+    def fit(
+        self, inputs: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> SummedLoss:
+        """Fit on ``inputs [n, width]``, ``y [n]``, each patient with its weight ``[n]``."""
         from sklearn.linear_model import ElasticNet
 
-        found = ElasticNet(alpha=1 / (self.C * len(y)), l1_ratio=self.l1_ratio).fit(inputs, y)
+        patients = len(y) if sample_weight is None else float(sample_weight.sum())
+        learner = ElasticNet(alpha=1 / (self.C * patients), l1_ratio=self.l1_ratio)
+        found = learner.fit(inputs, y, sample_weight=sample_weight)
         self.coef_, self.intercept_ = found.coef_, found.intercept_
         return self
 

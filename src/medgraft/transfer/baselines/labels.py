@@ -16,12 +16,16 @@ class PerLabel:
     binary: Baseline
     labels: int
 
-    def fit(self, inputs: np.ndarray, y: np.ndarray, *, seed: int) -> Fitted:
+    def fit(
+        self, inputs: np.ndarray, y: np.ndarray, *, seed: int, weights: np.ndarray | None = None
+    ) -> Fitted:
         """Fit on ``inputs [n, ...]`` and ``y [n, L]``, each label on the rows that recorded it."""
-        each = [self.fit_one(inputs, y[:, label], seed) for label in range(self.labels)]
+        each = [self.fit_one(inputs, y[:, label], seed, weights) for label in range(self.labels)]
         return Fitted(self, {name: stacked([one[name] for one in each]) for name in each[0]})
 
-    def fit_one(self, inputs: np.ndarray, y: np.ndarray, seed: int) -> Arrays:
+    def fit_one(
+        self, inputs: np.ndarray, y: np.ndarray, seed: int, weights: np.ndarray | None = None
+    ) -> Arrays:
         """The fitted values of one label.
 
         A label without a case, or with nothing else, has no fit. One made-up patient, average in
@@ -31,7 +35,9 @@ class PerLabel:
         absent = [c for c in (0.0, 1.0) if not (y == c).any()]
         average = np.repeat(inputs.mean(axis=0, keepdims=True), len(absent), axis=0)
         rows = np.concatenate([inputs[known], average])
-        return self.binary.fit(rows, np.append(y[known], absent), seed=seed).arrays
+        counts = None if weights is None else np.append(weights[known], np.ones(len(absent)))
+        outcomes = np.append(y[known], absent)
+        return self.binary.fit(rows, outcomes, seed=seed, weights=counts).arrays
 
     def outputs_from(self, arrays: Arrays, inputs: np.ndarray) -> np.ndarray:
         """Logits ``[n, L]`` of prepared rows; ``arrays`` have a leading label axis."""

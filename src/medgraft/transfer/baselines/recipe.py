@@ -9,12 +9,15 @@ arrays alone, so that what is served needs neither scikit-learn nor a pickle.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from scipy.special import logit, softmax
+
+from medgraft.errors import ConfigError
 
 # Probabilities of 0 and 1 have no logit; a tree that is this sure says so with |logit| 16.
 EDGE = 1e-7
@@ -36,10 +39,24 @@ class Baseline:
     task: str
     classes: int
 
-    def fit(self, inputs: np.ndarray, y: np.ndarray, *, seed: int) -> Fitted:
-        """Fit on training patients ``inputs [n, width]``, ``y [n]``."""
+    def fit(
+        self, inputs: np.ndarray, y: np.ndarray, *, seed: int, weights: np.ndarray | None = None
+    ) -> Fitted:
+        """Fit on training patients ``inputs [n, width]``, ``y [n]``, each with its weight ``[n]``.
+
+        Raises:
+            ConfigError: there are weights, and the learner takes none.
+        """
         estimator = self.make(seed)
-        estimator.fit(inputs, y)
+        if weights is None:
+            estimator.fit(inputs, y)
+        elif "sample_weight" in inspect.signature(estimator.fit).parameters:
+            estimator.fit(inputs, y, sample_weight=weights)
+        else:
+            raise ConfigError(
+                f"the learner {type(estimator).__name__} cannot weigh the source's patients "
+                "against the target's: expected learn_from: target"
+            )
         arrays = self.arrays(estimator)
         if self.task == "multiclass":
             arrays |= {"classes": estimator.classes_.astype(np.float64)}
