@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ class Audit:
     findings: tuple[Finding, ...]
     drift: tuple[Drift, ...]
     alignment: dict[str, Any]
+    shift: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists, in the layout of `docs/architecture.md`."""
@@ -30,6 +31,7 @@ class Audit:
             "findings": [asdict(finding) for finding in self.findings],
             "drift": [asdict(entry) for entry in self.drift],
             "alignment": self.alignment,
+            "shift": dict(self.shift),
         }
 
 
@@ -38,6 +40,7 @@ def audit(
     aligned: Aligned,
     found: Sequence[Finding] = (),
     drift: Sequence[Drift] = (),
+    shift: Mapping[str, Any] | None = None,
 ) -> Audit:
     """Add what can be said of any cohort to the findings of its modality.
 
@@ -53,6 +56,7 @@ def audit(
         findings=tuple(sorted(findings, key=lambda finding: grades.index(finding.severity))),
         drift=tuple(drift),
         alignment=dict(aligned.told),
+        shift=shift or {},
     )
 
 
