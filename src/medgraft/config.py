@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PositiveFloat,
     PositiveInt,
     TypeAdapter,
     ValidationError,
@@ -142,10 +143,11 @@ class Strategy(Section):
 
 
 class EvaluationConfig(Section):
-    """What every strategy is compared with, and how often the bootstrap draws."""
+    """What every strategy is compared with, how often the bootstrap draws, and what is worth it."""
 
     reference: str
     draws: int = Field(ge=200)
+    worthwhile_difference: PositiveFloat | None = None
 
 
 class TrainerConfig(Section):
