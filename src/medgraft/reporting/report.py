@@ -36,8 +36,8 @@ def write(
     """Write one self-contained page, `path`, that a clinical team can read without anything else.
 
     prepared: `work/prepared`. notice: plain text that every reader must see, may be empty.
-    provenance: what to print under "Where this comes from". What readings.json beside `path` holds is
-    shown, too, if there is one. Equal inputs give equal bytes. Raises StageError when something
+    provenance: what to print under "Where this comes from". What readings.json beside `path` holds
+    is shown, too, if there is one. Equal inputs give equal bytes. Raises StageError when something
     prepared is missing.
     """
     page = (
