@@ -66,7 +66,7 @@ def test_figure_names_the_feature_furthest_apart():
         {"feature": "sex", "ks": None, "total_variation": 0.3, "standardised_difference": None},
     ]
     with house_style():
-        figure = drift_figure(drift, source=303, target=200, conclusion="They differ.")
-        assert drift_figure([], source=303, target=200, conclusion="") is None
+        figure = drift_figure(drift, source=303, target=200)
+        assert drift_figure([], source=303, target=200) is None
     assert figure.title == "Source and target differ most in sex (distance 0.30)"
-    assert figure.caption.startswith("They differ. Shown: the 2 of 2 shared features")
+    assert figure.caption.startswith("The 2 of 2 shared features")

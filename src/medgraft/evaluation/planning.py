@@ -26,7 +26,8 @@ class Plan:
     effect: the difference planned for; declared: whether the team set it, or the study observed
     it. patients: how many are needed with as many runs as now, low and high: a 95 % interval;
     infinity: no number, or more than a hundred times as many as now. runs: how many are needed
-    with the patients of now; infinity: no number. now: the power of the study as it is.
+    with the patients of now; infinity: no number. together: how many times both of now; infinity:
+    not a hundred times. now: the power of the study as it is.
     """
 
     strategy: str
@@ -39,6 +40,7 @@ class Plan:
     runs: float
     present_patients: int
     present_runs: int
+    together: float = math.inf
 
 
 def power(found: Estimate, effect: float, *, level: float) -> float:
@@ -126,6 +128,7 @@ def plan(
         runs=_whole(found.runs * times),
         present_patients=patients,
         present_runs=found.runs,
+        together=_times(lambda k: power(enlarged(found, patients=k, runs=k), effect, level=level)),
     )
 
 
@@ -146,8 +149,13 @@ def said(plan: Plan, *, metric: str) -> str:
             f"no number of patients up to {MOST} times as many would tell {what} with "
             f"{plan.present_runs} runs, but {plan.runs:,.0f} runs on these patients would"
         )
+    if math.isfinite(plan.together):
+        return (
+            f"neither more patients nor more runs alone would tell {what}; about "
+            f"{plan.together:,.1f} times as many of both would"
+        )
     return (
-        f"no number of patients or runs up to {MOST} times as many would tell {what}: "
+        f"no number of patients and runs up to {MOST} times as many would tell {what}: "
         "it is too near 0"
     )
 

@@ -113,9 +113,7 @@ def _shift(study: Study, prepared: Path, *, seed: int) -> Reading:
     audit = read_json(prepared / "audit.json")
     source, target = read(prepared / "source"), read(prepared / "target")
     found = shift(study, audit, source, target, seed=seed)
-    conclusion = found.get("conclusion", "")
-    rows = {"source": len(source), "target": len(target)}
-    return found, drift_figure(audit["drift"], **rows, conclusion=conclusion)
+    return found, drift_figure(audit["drift"], source=len(source), target=len(target))
 
 
 def _plans(evaluation: Evaluation, metric: Metric) -> dict[str, Any]:

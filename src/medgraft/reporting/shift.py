@@ -40,9 +40,7 @@ def shift(
     }
 
 
-def drift_figure(
-    drift: Sequence[Mapping[str, Any]], *, source: int, target: int, conclusion: str
-) -> Figure | None:
+def drift_figure(drift: Sequence[Mapping[str, Any]], *, source: int, target: int) -> Figure | None:
     """Draw the features most different between the cohorts; source and target: rows of each."""
     shown_ones = [one for one in most_drifted(drift) if distance(one) is not None][:MOST]
     if not shown_ones:
@@ -69,11 +67,11 @@ def drift_figure(
         "drift",
         title=f"Source and target differ most in {first['feature']} (distance {values[0]:.2f})",
         caption=(
-            f"{conclusion} Shown: the {len(shown_ones)} of {counted(len(drift), 'shared feature')} "
+            f"The {len(shown_ones)} of {counted(len(drift), 'shared feature')} "
             "furthest apart, Kolmogorov-Smirnov distance of numbers, total variation of "
             f"categories; {source:,} rows of the source, {target:,} of the target, missing values "
             "left out. Dotted: one number in twenty lies beyond it by chance where the cohorts are "
-            "alike."
+            "alike; more do where values are missing."
         ),
     )
 
