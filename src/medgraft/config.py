@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PositiveFloat,
     PositiveInt,
     TypeAdapter,
     ValidationError,
@@ -154,11 +155,12 @@ class Strategy(Section):
 
 
 class EvaluationConfig(Section):
-    """What every strategy is compared with, how often the bootstrap draws, how sure sets are."""
+    """What every strategy is compared with, how often the bootstrap draws, and what is worth it."""
 
     reference: str
     draws: int = Field(ge=200)
     set_level: float = Field(gt=0.5, lt=1)
+    worthwhile_difference: PositiveFloat | None = None
 
 
 class TrainerConfig(Section):

@@ -29,6 +29,16 @@ def test_published_test_of_ninety_percent():
     assert benefit(OUTCOME, said, 0.8) == pytest.approx(0.45 - 0.05 * 4)
 
 
+def test_net_benefit_is_that_of_dcurves():
+    """dca() of the package dcurves 1.1.7, run on 2026-11-25."""
+    cases = (np.arange(20) < 8).astype(float)
+    percent = [90, 80, 70, 35, 60, 20, 55, 45, 10, 30, 65, 5, 40, 15, 25, 50, 75, 12, 33, 2]
+    risk = np.array(percent) / 100
+    assert benefit(cases, risk, 0.38) == pytest.approx(0.177419, abs=1e-6)
+    assert benefit(cases, risk, 0.7) == pytest.approx(0.033333, abs=1e-6)  # one risk equals it
+    assert benefit(cases, np.ones(20), 0.38) == pytest.approx(0.032258, abs=1e-6)
+
+
 def test_treating_all_breaks_even_at_the_prevalence():
     rare = (np.arange(60) < 12).astype(float)
     assert benefit(rare, np.ones(60), 0.2) == pytest.approx(0)

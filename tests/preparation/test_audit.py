@@ -143,7 +143,7 @@ def test_all_leaks_in_one_message():
 def test_json_has_the_documented_keys():
     source, target = cohort("a"), cohort("b")
     content = json.loads(json.dumps(audited(source, target, "shared").as_json()))
-    assert set(content) == {"accounting", "findings", "drift", "alignment"}
+    assert set(content) == {"accounting", "findings", "drift", "alignment", "shift"}
     assert set(content["findings"][0]) == {"check", "severity", "where", "count", "message"}
     assert {"feature", "standardised_difference", "ks", "p"} <= set(content["drift"][0])
     assert content["accounting"][0] == {

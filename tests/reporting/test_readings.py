@@ -99,7 +99,7 @@ def test_absent_curve_says_how_to_get_one(binary, tmp_path, monkeypatch):
         seed=0,
         folder=tmp_path,
     )
-    assert set(drawn) == {"utility", "sets"}
+    assert set(drawn) == {"utility", "sets", "drift"}
     assert "subgroups" not in drawn
     readings = json.loads((tmp_path / "readings.json").read_text())
     assert readings["patients_saved"] == {

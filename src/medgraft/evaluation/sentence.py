@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,13 +14,19 @@ OPENING = {
 
 
 def conclude(
-    transfer: Sequence[Comparison], metric: Metric, *, reference: str, tested: int, size: str
+    transfer: Sequence[Comparison],
+    metric: Metric,
+    *,
+    reference: str,
+    tested: int,
+    size: str,
+    plans: Mapping[str, str] | None = None,
 ) -> str:
     """Say in one plain sentence what the study shows about transfer learning.
 
     transfer: the comparisons on the primary metric of the strategies that use the source cohort;
     empty without any. tested: among how many comparisons p was adjusted. size: such as
-    "60 patients, 10 training runs".
+    "60 patients, 10 training runs". plans: for some strategies, what would settle a "cannot tell".
     """
     if not transfer:
         return f"No strategy in this study uses the source cohort; {size}."
@@ -34,7 +40,9 @@ def conclude(
     if best.verdict == "cannot tell" and best.smallest_effect > 0:
         found = number(best.smallest_effect)
         text += f"; this study could have seen a difference of {found} or more"
-    return f"{text}; {_harmful(transfer, best)}{size}."
+    text = f"{text}; {_harmful(transfer, best)}{size}."
+    plan = (plans or {}).get(best.strategy, "") if best.verdict == "cannot tell" else ""
+    return f"{text} {plan[0].upper()}{plan[1:]}." if plan else text
 
 
 def number(value: float) -> str:

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from medgraft.errors import ConfigError
 from medgraft.evaluation.champion import Champion, choose_champion
 from medgraft.evaluation.intervals import Resampled, Statistic, by_run, estimate, resample
 from medgraft.evaluation.metrics.metric import Metric
+from medgraft.evaluation.planning import Plan, plan, said
 from medgraft.evaluation.predictions import Study
 from medgraft.evaluation.sentence import conclude
-from medgraft.evaluation.verdict import Comparison, compare
+from medgraft.evaluation.verdict import Comparison, against, compare
 
 COMPARISON_TYPES = {
     "strategy": pl.String,
@@ -39,12 +40,14 @@ class Evaluation:
 
     metrics: a table of strategy, metric, value, low, high, undefined. comparisons: a row per
     strategy and metric, the fields of `verdict.Comparison`. verdict: what verdict.json holds.
+    plans: of every strategy compared, what would settle it on the primary metric (None: undefined).
     """
 
     metrics: pl.DataFrame
     comparisons: pl.DataFrame
     champion: Champion
     verdict: dict[str, Any]
+    plans: dict[str, Plan | None] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write metrics.json, headline.json, comparisons.parquet and verdict.json."""
@@ -77,11 +80,13 @@ def evaluate(
     reference: str,
     draws: int,
     seed: int,
+    worthwhile: float | None = None,
 ) -> Evaluation:
     """Score every strategy, compare it with the reference, and choose the champion.
 
-    Metrics of other tasks are left out. Raises ConfigError if the primary metric is not among those
-    left or has no better direction, StageError if nothing was validated.
+    worthwhile: see `planning.plan`. Metrics of other tasks are left out. Raises ConfigError if the
+    primary metric is not among those left or has no better direction, StageError if nothing was
+    validated.
     """
     chosen = applicable(metrics, study.task, primary=primary)
     statistics = _statistics(study, chosen)
@@ -93,6 +98,8 @@ def evaluate(
         for name, metric in chosen.items()
     }
     champion = choose_champion(study, draws=draws, seed=seed)
+    of_primary = {name: resampled[name, primary] for name in study.strategies}
+    plans = _plans(study, against(of_primary, reference=reference), worthwhile)
     return Evaluation(
         pl.DataFrame([_score(s, chosen[name], r) for (s, name), r in resampled.items()]),
         _table(comparisons),
@@ -103,8 +110,9 @@ def evaluate(
             **_size(study, draws),
             "strategies": {c.strategy: _entry(c, study) for c in comparisons[primary]},
             "champion": asdict(champion),
-            "sentence": _sentence(study, chosen[primary], comparisons[primary], reference),
+            "sentence": _sentence(study, chosen[primary], comparisons[primary], reference, plans),
         },
+        plans,
     )
 
 
@@ -169,7 +177,28 @@ def _entry(comparison: Comparison, study: Study) -> dict[str, Any]:
     return {**entry, "description": result.description, "uses_source": result.uses_source}
 
 
-def _sentence(study: Study, metric: Metric, comparisons: list[Comparison], reference: str) -> str:
+def _plans(
+    study: Study, differences: Mapping[str, Resampled], worthwhile: float | None
+) -> dict[str, Plan | None]:
+    return {
+        name: plan(
+            name,
+            estimate(difference),
+            comparisons=len(differences),
+            patients=study.patients,
+            worthwhile=worthwhile,
+        )
+        for name, difference in differences.items()
+    }
+
+
+def _sentence(
+    study: Study,
+    metric: Metric,
+    comparisons: list[Comparison],
+    reference: str,
+    plans: Mapping[str, Plan | None],
+) -> str:
     if reference not in study.strategies:
         return (
             f"Whether transfer learning helps was not tested: the reference strategy {reference} "
@@ -181,6 +210,7 @@ def _sentence(study: Study, metric: Metric, comparisons: list[Comparison], refer
         reference=reference,
         tested=len(comparisons),
         size=f"{study.patients} patients, {study.runs} training runs",
+        plans={name: said(one, metric=metric.label) for name, one in plans.items() if one},
     )
 
 

@@ -39,10 +39,8 @@ def compare(
     metric: Metric, resampled: Mapping[str, Resampled], *, reference: str
 ) -> list[Comparison]:
     """Compare every strategy with the reference; empty without a reference or another strategy."""
-    others = [name for name in resampled if name != reference]
-    if reference not in resampled or not others:
-        return []
-    differences = {name: resampled[name] - resampled[reference] for name in others}
+    differences = against(resampled, reference=reference)
+    others = list(differences)
     estimates = {name: estimate(difference) for name, difference in differences.items()}
     adjusted = holm(np.array([estimates[name].p for name in others]))
     return [
@@ -62,6 +60,14 @@ def compare(
         )
         for name, p_holm in zip(others, adjusted, strict=True)
     ]
+
+
+def against(resampled: Mapping[str, Resampled], *, reference: str) -> dict[str, Resampled]:
+    """Subtract the reference from every other strategy; empty without it."""
+    if reference not in resampled:
+        return {}
+    own = resampled[reference]
+    return {name: one - own for name, one in resampled.items() if name != reference}
 
 
 def holm(p: Floats) -> Floats:

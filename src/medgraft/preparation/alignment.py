@@ -14,6 +14,7 @@ from medgraft.preparation.findings import Finding
 Role = Literal["source", "target"]
 Origin = Literal["shared", "source_only", "target_only"]
 Integers = NDArray[np.int64]
+Numbers = NDArray[np.float64]
 RESERVED = ("row", "patient", "site")
 
 
@@ -132,6 +133,29 @@ class Modality(Protocol):
 
     def drift(self, aligned: Aligned) -> list[Drift]:
         """How far the target lies from the source."""
+
+    def measurements(self, aligned: Aligned) -> tuple[Numbers, Numbers]:
+        """Numbers [n, d] by which a classifier may tell source from target; NaN is missing."""
+
+
+def shared_measurements(aligned: Aligned) -> tuple[Numbers, Numbers]:
+    """Give the features that both roles measured, a column for every category.
+
+    So that no classifier is told who measured what.
+    """
+    return _spread_out(aligned, aligned.source.x), _spread_out(aligned, aligned.target.x)
+
+
+def _spread_out(aligned: Aligned, x: Numbers) -> Numbers:
+    parts = [np.zeros((len(x), 0))]
+    for place, feature in enumerate(aligned.features):
+        if feature.origin == "shared":
+            values, categories = x[:, place, None], len(feature.column.categories)
+            if categories > 2:
+                equal = (values == np.arange(categories)).astype(np.float64)
+                values = np.where(np.isnan(values), np.nan, equal)
+            parts.append(values)
+    return np.concatenate(parts, axis=1)
 
 
 def pool(

@@ -1,8 +1,8 @@
 """What a careful reader of the data would want to know before believing any result."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class Audit:
     findings: tuple[Finding, ...]
     drift: tuple[Drift, ...]
     alignment: dict[str, Any]
+    shift: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists, in the layout of `docs/architecture.md`."""
@@ -31,6 +32,7 @@ class Audit:
             "findings": [asdict(finding) for finding in self.findings],
             "drift": [asdict(entry) for entry in self.drift],
             "alignment": self.alignment,
+            "shift": dict(self.shift),
         }
 
 
@@ -39,6 +41,7 @@ def audit(
     aligned: Aligned,
     found: Sequence[Finding] = (),
     drift: Sequence[Drift] = (),
+    shift: Mapping[str, Any] | None = None,
 ) -> Audit:
     """Add what can be said of any cohort to the findings of its modality.
 
@@ -54,6 +57,7 @@ def audit(
         findings=tuple(sorted(findings, key=lambda finding: grades.index(finding.severity))),
         drift=tuple(drift),
         alignment=dict(aligned.told),
+        shift=shift or {},
     )
 
 

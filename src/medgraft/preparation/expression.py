@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from medgraft.cohorts.schema import Cohort, Column
 from medgraft.errors import CohortError, ConfigError
 from medgraft.preparation import genes
-from medgraft.preparation.alignment import Aligned, Drift, Feature, Origin, check_agreement, pool
+from medgraft.preparation.alignment import (
+    Aligned,
+    Drift,
+    Feature,
+    Origin,
+    check_agreement,
+    pool,
+    shared_measurements,
+)
 from medgraft.preparation.copies import identical_rows, patient_codes
 from medgraft.preparation.findings import Finding, listed
 
@@ -85,6 +93,10 @@ class Expression:
     def drift(self, aligned: Aligned) -> list[Drift]:
         """Gene by gene, on the scale of the matrices: two platforms differ in all of them."""
         return genes.drift(aligned)
+
+    def measurements(self, aligned: Aligned) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give all shared genes."""
+        return shared_measurements(aligned)
 
     def _told(self, sources: Sequence[Cohort], targets: Sequence[Cohort]) -> dict[str, Any]:
         """Which genes whom measured; `partly_measured` by some sites of both roles only."""

@@ -14,10 +14,11 @@ from medgraft.preparation import features
 from medgraft.preparation.alignment import Aligned, Drift, Feature, Table, check_agreement, pool
 from medgraft.preparation.drift import drift
 from medgraft.preparation.findings import Finding, count, listed
-from medgraft.preparation.likeness import near_copies, summaries
+from medgraft.preparation.likeness import near_copies, summaries, thumbnails
 
 Overlap = Literal["refuse", "leave_out", "note"]
 Integers = NDArray[np.int64]
+GRAIN = 16  # side of the thumbnails by which source and target may be told apart
 # Where an image lies twice, the copy in the later of these stays: tests are published, and whoever
 # has the smaller cohort can spare nobody.
 RANKS = {"source": 0, "train": 1, "": 1, "validation": 2, "test": 3}
@@ -101,6 +102,14 @@ class Images:
     def drift(self, aligned: Aligned) -> list[Drift]:
         """Brightness and contrast of the images, and the histogram of their pixels."""
         return [*drift(_light(aligned)), *_histogram_drift(aligned)]
+
+    def measurements(self, aligned: Aligned) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give thumbnails of 16 × 16 means."""
+        source, target = (
+            thumbnails(table.x, min(GRAIN, *table.x.shape[2:])).reshape(len(table), -1)
+            for table in aligned.tables
+        )
+        return source.astype(np.float64), target.astype(np.float64)
 
 
 def _shape_conflicts(cohorts: Sequence[Cohort]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from medgraft.cohorts.schema import Accounting, Cohort, Outcome
 from medgraft.preparation.alignment import Aligned, Feature, Modality, Table
 from medgraft.preparation.arrays import Prepared, replacing, write, write_json, write_table
 from medgraft.preparation.audit import Audit, audit
+from medgraft.preparation.cohort_shift import cohort_shift
 from medgraft.preparation.findings import count, refuse_leaks
 from medgraft.preparation.splits import USES, Plan, draw, draw_source
 from medgraft.preparation.verification import verify
@@ -64,7 +65,13 @@ def prepare(
     aligned = modality.align(sources, targets)
     source_code, target_code, joined = modality.group(aligned)
     found = [*modality.findings(aligned), *joined]
-    report = audit([*sources, *targets], aligned, found, modality.drift(aligned))
+    shift = cohort_shift(
+        aligned,
+        modality.measurements(aligned),
+        patient=(source_code, target_code),
+        seed=plan.seed,
+    )
+    report = audit([*sources, *targets], aligned, found, modality.drift(aligned), shift)
     refuse_leaks(report.findings)
     source_design = _source_design(aligned.source, source_code, plan)
     design = _target_design(aligned.target, target_code, plan)

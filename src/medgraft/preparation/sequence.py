@@ -28,6 +28,7 @@ Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 # Beyond this share of a role's rows, one family decides how folds come out.
 CROWD = 0.1
+MOST_WORDS = 256
 
 
 class Sequences:
@@ -120,6 +121,12 @@ class Sequences:
         )
         features = tuple(Feature(Column(name, "number"), "shared") for name in names)
         return drift(replace(aligned, features=features, source=source, target=target))
+
+    def measurements(self, aligned: Aligned) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give the shares of all words of up to 256 kinds: four letters of DNA in a row."""
+        letters = len(aligned.columns[0].details["letters"])
+        source, target = (_words(table.x, letters) for table in aligned.tables)
+        return source, target
 
     def _identity(self, target: Table) -> float | None:
         return None if target.split is not None else self.identity
@@ -221,3 +228,19 @@ def _shares(tokens: NDArray, letters: int) -> NDArray[np.float64]:
     known = [(tokens == letter).sum(1) for letter in range(letters)]
     unknown = ((tokens >= letters) & (tokens != PADDING)).sum(1)
     return np.stack([*known, unknown], axis=1) / size[:, None]
+
+
+def _words(tokens: NDArray, letters: int) -> NDArray[np.float64]:
+    """Shares [n, letters ** k] of the words of k letters; k is 1 or more, with at most 256 words.
+
+    A word with a position that holds no letter does not count.
+    """
+    length = max(1, int(np.log(MOST_WORDS) / np.log(letters)))
+    windows = max(tokens.shape[1] - length + 1, 0)
+    places = [tokens[:, start : start + windows].astype(np.int64) for start in range(length)]
+    whole = np.all([place < letters for place in places], axis=0)
+    code = np.sum([one * letters**power for power, one in enumerate(places)], axis=0)
+    kinds = letters**length
+    at = np.arange(len(tokens))[:, None] * kinds + code
+    found = np.bincount(at[whole], minlength=len(tokens) * kinds).reshape(-1, kinds)
+    return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1))

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from medgraft.cohorts.schema import Cohort, Column
 from medgraft.errors import CohortError, ConfigError
 from medgraft.preparation import features
-from medgraft.preparation.alignment import Aligned, Drift, Feature, Origin, check_agreement, pool
+from medgraft.preparation.alignment import (
+    Aligned,
+    Drift,
+    Feature,
+    Origin,
+    check_agreement,
+    pool,
+    shared_measurements,
+)
 from medgraft.preparation.copies import identical_rows, patient_codes
 from medgraft.preparation.drift import drift
 from medgraft.preparation.findings import Finding, listed
@@ -56,6 +64,10 @@ class Tables:
     def drift(self, aligned: Aligned) -> list[Drift]:
         """Feature by feature."""
         return drift(aligned)
+
+    def measurements(self, aligned: Aligned) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give all shared features."""
+        return shared_measurements(aligned)
 
 
 def align(sources: Sequence[Cohort], targets: Sequence[Cohort], mode: Mode) -> Aligned:

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medgraft.evaluation import conformal, savings, subgroups, utility
+from medgraft.evaluation import conformal, planning, savings, subgroups, utility
 from medgraft.evaluation.metrics.metric import Metric
 from medgraft.evaluation.predictions import Labels, Study, load_sizes, load_subgroups
 from medgraft.evaluation.summary import Evaluation, applicable, plain
-from medgraft.preparation.arrays import write_json
+from medgraft.preparation.arrays import read, read_json, write_json
 from medgraft.reporting.canvas import Figure, house_style
 from medgraft.reporting.conformal import sets_figure
 from medgraft.reporting.diagnostics import leading
 from medgraft.reporting.savings import savings_figure
+from medgraft.reporting.shift import drift_figure, shift
 from medgraft.reporting.subgroups import subgroups_figure
 from medgraft.reporting.text import best_first
 from medgraft.reporting.utility import utility_figure
@@ -47,6 +48,8 @@ def read_off(
             "net_benefit": _utility(study, evaluation),
             "subgroups": _subgroups(study, evaluation, metrics, groups=groups, seed=seed),
             "prediction_sets": _sets(study, evaluation, level=level, groups=groups),
+            "shift": _shift(study, prepared, seed=seed),
+            "sample_size": (_plans(evaluation, metric), None),
         }
     write_json(plain({name: numbers for name, (numbers, _) in found.items()}), folder / READINGS)
     drawn = {figure.name: figure for _, figure in found.values() if figure is not None}
@@ -117,3 +120,20 @@ def _sets(
     if isinstance(found, str):
         return {"why": found}, None
     return conformal.told(found), sets_figure(study, found)
+
+
+def _shift(study: Study, prepared: Path, *, seed: int) -> Reading:
+    audit = read_json(prepared / "audit.json")
+    source, target = read(prepared / "source"), read(prepared / "target")
+    found = shift(study, audit, source, target, seed=seed)
+    return found, drift_figure(audit["drift"], source=len(source), target=len(target))
+
+
+def _plans(evaluation: Evaluation, metric: Metric) -> dict[str, Any]:
+    """Sample-size plans of the strategies compared."""
+    return {
+        "assumption": "the difference and the variances stay as they are",
+        "plans": {
+            name: planning.told(one, metric=metric.label) for name, one in evaluation.plans.items()
+        },
+    }

@@ -13,6 +13,7 @@ from medgraft.preparation.arrays import Prepared, read, read_design, read_json
 from medgraft.reporting import text
 from medgraft.reporting.canvas import Figure
 from medgraft.reporting.cohorts import MOST_FEATURES, distance, most_drifted, side_by_side
+from medgraft.reporting.shift import rate
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_DRIFT = 10
@@ -35,8 +36,9 @@ def write(
     """Write one self-contained page, `path`, that a clinical team can read without anything else.
 
     prepared: `work/prepared`. notice: plain text that every reader must see, may be empty.
-    provenance: what to print under "Where this comes from". Equal inputs give equal bytes. Raises
-    StageError when something prepared is missing.
+    provenance: what to print under "Where this comes from". What readings.json beside `path` holds
+    is shown, too, if there is one. Equal inputs give equal bytes. Raises StageError when something
+    prepared is missing.
     """
     page = (
         _environment()
@@ -45,12 +47,17 @@ def write(
             notice=notice,
             provenance=provenance,
             figures=figures,
+            readings=_read_off(path.with_name("readings.json")),
             **_results(study, evaluation, metrics),
             **_patients(study, prepared),
         )
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
+
+
+def _read_off(path: Path) -> dict[str, Any]:
+    return dict(read_json(path)) if path.exists() else {}
 
 
 def _results(study: Study, evaluation: Evaluation, metrics: Mapping[str, Metric]) -> dict[str, Any]:
@@ -94,6 +101,7 @@ def _environment() -> Any:
         "signed": text.signed,
         "p_value": text.p_value,
         "counted": text.counted,
+        "rate": rate,
     }
     return environment
 

@@ -24,6 +24,7 @@ def evaluate() -> None:
         reference=params.evaluation.reference,
         draws=params.evaluation.draws,
         seed=params.seed,
+        worthwhile=params.evaluation.worthwhile_difference,
     )
     result.write(EVALUATION)
     places = {"prepared": PREPARED, "finetuned": FINETUNED}
