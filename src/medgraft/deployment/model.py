@@ -17,6 +17,7 @@ from medgraft.deployment.answers import named, width
 from medgraft.deployment.records import Records, records_of
 from medgraft.evaluation.predictions import to_probabilities
 from medgraft.networks.model import Network, build
+from medgraft.preparation.arrays import check_seal
 from medgraft.training import weights
 from medgraft.training.finetune import prepared
 from medgraft.training.fit import outputs
@@ -82,9 +83,10 @@ def load(folder: Path) -> Model:
     """The champion in `folder`, as `export` wrote it.
 
     Raises:
-        StageError: a file is missing or damaged.
+        StageError: a file is missing, or any byte is not as it was written.
         CohortError: `cohort.yaml` is not as it should be.
     """
+    check_seal(folder)
     state, description = weights.read(folder)
     network, schema = description["network"], description["schema"]
     answer = baseline_outputs if "baseline" in network else network_outputs
