@@ -86,7 +86,7 @@ def load(folder: Path) -> Model:
         StageError: a file is missing, or any byte is not as it was written.
         CohortError: `cohort.yaml` is not as it should be.
     """
-    check_seal(folder)
+    check_seal(folder, required=True)
     state, description = weights.read(folder)
     network, schema = description["network"], description["schema"]
     answer = baseline_outputs if "baseline" in network else network_outputs

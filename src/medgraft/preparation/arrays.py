@@ -50,6 +50,7 @@ def read(folder: Path) -> Prepared:
     """
     for name in FILES:
         _require(folder / name)
+    check_seal(folder)
     prepared = Prepared(
         x=_load(folder / "x.npy", np.float32, np.uint8),
         y=_load(folder / "y.npy", np.float32),
@@ -74,6 +75,7 @@ def write(folder: Path, prepared: Prepared) -> None:
         np.save(fresh / "y.npy", np.ascontiguousarray(prepared.y, dtype=np.float32))
         write_table(prepared.patients, fresh / "patients.parquet")
         write_json(prepared.schema, fresh / "schema.json")
+        seal(fresh)
 
 
 def read_design(path: Path) -> pl.DataFrame:
@@ -82,6 +84,7 @@ def read_design(path: Path) -> pl.DataFrame:
     Raises StageError when it is missing, unreadable or lacks a column.
     """
     _require(path)
+    check_seal(path.parent)
     design = _read_table(path)
     lacking = [name for name in DESIGN_COLUMNS if name not in design.columns]
     if lacking:
@@ -121,9 +124,14 @@ def seal(folder: Path) -> None:
     (folder / SEAL).write_text("".join(lines), encoding="utf-8")
 
 
-def check_seal(folder: Path) -> None:
-    """Raise StageError unless every file in `folder` is as `seal` found it."""
+def check_seal(folder: Path, *, required: bool = False) -> None:
+    """Raise StageError unless every file in `folder` is as `seal` found it.
+
+    A folder without a seal passes unless one is `required`.
+    """
     path = folder / SEAL
+    if not required and not path.exists():
+        return
     _require(path)
     wrong = f"{path}: not a list of sha256 sums; run the stage that writes it"
     try:
