@@ -38,6 +38,7 @@ def test_same_results_same_bytes(any_run, tmp_path):
 
 def test_champion_holds_no_pickle(any_run):
     assert sorted(contents(any_run.champion)) == [
+        "SHA256SUMS",
         "champion.json",
         "cohort.yaml",
         "network.json",

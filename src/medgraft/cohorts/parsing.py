@@ -75,7 +75,7 @@ def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
 def _parse(path: Path) -> Any:
     try:
         with path.open(encoding="utf-8") as file:
-            return yaml.load(file, _UniqueKeys)
+            return yaml.load(file, _UniqueKeys)  # nosec B506
     except RecursionError:
         raise CohortError(f"{path}: nested too deep") from None
     except FileNotFoundError:
