@@ -12,6 +12,7 @@ from medgraft.cohorts.parsing import describe
 from medgraft.deployment.champion import described
 from medgraft.deployment.model import load
 from medgraft.errors import StageError
+from medgraft.preparation.arrays import seal
 
 from .simulated import DESCRIPTION, MADE, OUTCOMES, VERDICT, export_run, run_pipeline
 
@@ -74,6 +75,7 @@ def test_design_without_final_is_named(ward, tmp_path):
     work = shutil.copytree(ward.work, tmp_path / "work")
     path = work / "prepared" / "design.parquet"
     pl.read_parquet(path).filter(pl.col("use") == "compare").write_parquet(path)
+    seal(path.parent)
     before = contents(work / "champion")
     with pytest.raises(StageError, match=r"design.parquet: expected replicas of use 'final'"):
         export_run(work, ward.cohort, out=work / "champion")
