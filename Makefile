@@ -30,10 +30,11 @@ test: .venv/installed lint ## lint, types, architecture and the fast tests (unde
 test-slow: .venv/installed ## the slow tests
 	python -m pytest -m slow -n $(WORKERS)
 
-lint: .venv/installed ## style and types
+lint: .venv/installed ## style, types, security
 	ruff check .
 	ruff format --check .
 	mypy
+	bandit --quiet --configfile pyproject.toml --recursive src
 
 docs: .venv/installed ## build the documentation into site/
 	mkdocs build --strict --quiet

@@ -15,7 +15,7 @@ import yaml
 
 from medgraft import __version__, composition, config, experiments
 from medgraft.errors import ConfigError, MedgraftError
-from medgraft.stages.run import CHAMPION, EVALUATION
+from medgraft.stages.run import CHAMPION, EVALUATION, keep_private
 
 OVERRIDES = "Hydra overrides, e.g. experiment=heart strategies=[scratch,fine_tune]"
 GROUPS = """\
@@ -27,6 +27,7 @@ or from several options of strategies and metrics (group=[option,option])"""
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a subcommand; exit code 2 and one message for what the user can put right."""
     chosen = parser().parse_args(arguments)
+    keep_private()
     try:
         raise SystemExit(chosen.run(chosen))
     except MedgraftError as error:

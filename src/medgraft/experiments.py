@@ -38,5 +38,6 @@ def from_experiment(root: Path, composed: Mapping[str, Any]) -> bool:
     stage = yaml.safe_load((root / "dvc.lock").read_text())["stages"].get("compose", {})
     hashes = {one["path"]: one["md5"] for part in ("deps", "outs") for one in stage.get(part, [])}
     return hashes.get("conf") == f"{seal.folder_md5(root / 'conf')}.dir" and (
-        hashes.get("params.yaml") == hashlib.md5((root / "params.yaml").read_bytes()).hexdigest()
+        hashes.get("params.yaml")
+        == hashlib.md5((root / "params.yaml").read_bytes(), usedforsecurity=False).hexdigest()
     )

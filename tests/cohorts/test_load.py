@@ -235,7 +235,15 @@ def test_headerless_file_with_header(write: Write) -> None:
             "medgraft.cohorts.readers.csv.read has no option "
             '"delimeter", did you mean "delimiter"?',
         ),
-        ("{reader: no.such.thing}", "\"no.such.thing\" is not a reader: No module named 'no'"),
+        (
+            "{reader: no.such.thing}",
+            '"no.such.thing" is not a reader: expected medgraft.cohorts.readers.*.read',
+        ),
+        (
+            "{reader: medgraft.cohorts.readers.no.read}",
+            '"medgraft.cohorts.readers.no.read" is not a reader: '
+            "No module named 'medgraft.cohorts.readers.no'",
+        ),
     ],
 )
 def test_bad_format_is_explained(write: Write, form: str, message: str) -> None:

@@ -12,6 +12,7 @@ from medgraft.cohorts.parsing import describe
 from medgraft.deployment.champion import described
 from medgraft.deployment.model import load
 from medgraft.errors import StageError
+from medgraft.preparation.arrays import seal
 
 from .simulated import DESCRIPTION, MADE, OUTCOMES, VERDICT, export_run, run_pipeline
 
@@ -38,6 +39,7 @@ def test_same_results_same_bytes(any_run, tmp_path):
 
 def test_champion_holds_no_pickle(any_run):
     assert sorted(contents(any_run.champion)) == [
+        "SHA256SUMS",
         "champion.json",
         "cohort.yaml",
         "network.json",
@@ -73,6 +75,7 @@ def test_design_without_final_is_named(ward, tmp_path):
     work = shutil.copytree(ward.work, tmp_path / "work")
     path = work / "prepared" / "design.parquet"
     pl.read_parquet(path).filter(pl.col("use") == "compare").write_parquet(path)
+    seal(path.parent)
     before = contents(work / "champion")
     with pytest.raises(StageError, match=r"design.parquet: expected replicas of use 'final'"):
         export_run(work, ward.cohort, out=work / "champion")

@@ -97,7 +97,7 @@ def test_endless_answer_is_refused(ward, monkeypatch):
 
 
 def test_missing_champion_is_named(tmp_path):
-    with pytest.raises(StageError, match=r"nowhere/weights.safetensors not found: run the stage"):
+    with pytest.raises(StageError, match=r"nowhere/SHA256SUMS not found: run the stage"):
         load(tmp_path / "nowhere")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from medgraft.deployment.predict import predict
 from medgraft.deployment.registry import register
+from medgraft.preparation.arrays import seal
 from medgraft.tracking import session
 
 NAME = "medgraft-ward"
@@ -34,7 +35,7 @@ def test_registered_model_holds_no_pickle(store):
     _, _, folder = store
     files = {path.name for path in (folder / "artifacts").rglob("*") if path.is_file()}
     kinds = {name.rpartition(".")[2] for name in files}
-    assert kinds == {"MLmodel", "json", "yaml", "txt", "py", "safetensors"}
+    assert kinds == {"MLmodel", "SHA256SUMS", "json", "yaml", "txt", "py", "safetensors"}
 
 
 def test_signature_names_raw_columns(store):
@@ -78,6 +79,7 @@ def test_new_champion_takes_the_alias(store, ward, tmp_path):
     other = shutil.copytree(ward.champion, tmp_path / "other")
     facts = json.loads((other / "champion.json").read_text())
     (other / "champion.json").write_text(json.dumps(facts | {"verdict": "Another."}))
+    seal(other)
     with session(uri, folder) as client:
         assert register(client, other, name=NAME, run_id=run_id) == "2"
         assert client.get_model_version_by_alias(NAME, "champion").description.startswith(

@@ -5,6 +5,7 @@ import pytest
 from medgraft.errors import CohortError, StageError
 from medgraft.preparation.arrays import (
     FILES,
+    SEAL,
     Prepared,
     read,
     read_design,
@@ -44,12 +45,18 @@ def test_two_writes_are_byte_identical(prepared, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def unsealed(folder, prepared):
+    """A cohort without its seal: what is spoilt then has to be found by reading it."""
+    write(folder, prepared)
+    (folder / SEAL).unlink()
+
+
 def test_writing_replaces_the_whole_folder(prepared, tmp_path):
     folder = tmp_path / "target"
     folder.mkdir()
     (folder / "stale.npy").write_text("from an earlier run")
     write(folder, prepared)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([SEAL, *FILES])
     assert list(tmp_path.iterdir()) == [folder]
 
 
@@ -80,7 +87,7 @@ def test_missing_file_is_named(prepared, tmp_path, name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_garbled_file_is_named(prepared, tmp_path, name):
-    write(tmp_path, prepared)
+    unsealed(tmp_path, prepared)
     (tmp_path / name).write_bytes(b"\x93garbled")
     with pytest.raises(StageError) as caught:
         read(tmp_path)
@@ -88,14 +95,14 @@ def test_garbled_file_is_named(prepared, tmp_path, name):
 
 
 def test_pickled_array_is_refused(prepared, tmp_path):
-    write(tmp_path, prepared)
+    unsealed(tmp_path, prepared)
     np.save(tmp_path / "y.npy", np.array([{}] * 50, dtype=object))
     with pytest.raises(StageError, match=r"y\.npy: not a numpy array"):
         read(tmp_path)
 
 
 def test_disagreeing_shapes_are_told(prepared, tmp_path):
-    write(tmp_path, prepared)
+    unsealed(tmp_path, prepared)
     np.save(tmp_path / "y.npy", np.zeros(49, dtype=np.float32))
     with pytest.raises(StageError) as caught:
         read(tmp_path)
@@ -105,8 +112,18 @@ def test_disagreeing_shapes_are_told(prepared, tmp_path):
     )
 
 
-def test_double_precision_is_refused(prepared, tmp_path):
+@pytest.mark.parametrize("name", [*FILES, SEAL])
+def test_any_flipped_byte_is_found(prepared, tmp_path, name):
     write(tmp_path, prepared)
+    sound = (tmp_path / name).read_bytes()
+    for at in range(0, len(sound), 7):
+        (tmp_path / name).write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
+        with pytest.raises(StageError):
+            read(tmp_path)
+
+
+def test_double_precision_is_refused(prepared, tmp_path):
+    unsealed(tmp_path, prepared)
     np.save(tmp_path / "x.npy", np.zeros((50, 3)))
     with pytest.raises(StageError, match=r"x\.npy: expected float32 or uint8, got float64"):
         read(tmp_path)

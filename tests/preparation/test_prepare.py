@@ -73,7 +73,7 @@ def test_two_preparations_are_byte_identical(tmp_path):
     run(tmp_path / "one")
     run(tmp_path / "two")
     assert files(tmp_path / "one") == files(tmp_path / "two")
-    assert len(files(tmp_path / "one")) == 11
+    assert len(files(tmp_path / "one")) == 14
 
 
 def test_no_identifier_is_written(tmp_path):

@@ -14,6 +14,7 @@ from medgraft.cohorts.table import SHOWN, Problem, RawTable
 
 LONGEST = 40  # characters of a cell worth showing
 MOST_CODES = 10
+LARGEST = float(np.finfo(np.float32).max)  # arrays on disk are float32
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ def _among(cells: pl.Series, number: pl.Series, codes: tuple[Code, ...]) -> pl.S
 
 
 def _numbers(number: pl.Series, rule: Rule) -> pl.Series:
-    low, high = rule.range or (-np.inf, np.inf)
-    fits = number.is_finite() & number.is_between(low, high)
+    low, high = rule.range or (-LARGEST, LARGEST)
+    fits = number.is_between(max(low, -LARGEST), min(high, LARGEST))
     return number.set(~fits.fill_null(False), None)
 
 

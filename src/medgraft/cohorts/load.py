@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from medgraft.cohorts import cells
 from medgraft.cohorts.cells import Readable, Reading
 from medgraft.cohorts.description import CohortDescription, Format
+from medgraft.cohorts.files import inside
 from medgraft.cohorts.kinds.table import Category
 from medgraft.cohorts.outcomes.outcome import DescribedOutcome
 from medgraft.cohorts.parsing import NAME, describe
@@ -21,6 +22,9 @@ from medgraft.cohorts.table import Problem, RawTable, did_you_mean, refuse
 from medgraft.errors import CohortError
 
 __all__ = ["describe", "load"]
+
+# A description may come from a stranger: nothing else is imported or called.
+READERS = "medgraft.cohorts.readers."
 
 Columns = Mapping[str, Readable]
 Readings = Mapping[str, Reading]
@@ -67,7 +71,7 @@ def _known(where: str, name: str, known: Collection[str]) -> None:
 
 def _read(folder: Path, description: CohortDescription, site: str) -> RawTable:
     entry = description.sites[site]
-    path = folder / entry.file
+    path = inside(folder, entry.file)
     form = entry.format or description.format
     expected = entry.header or description.expected_at(site)
     where = f"{folder / NAME}: sites.{site}.format"
@@ -82,8 +86,12 @@ def _read(folder: Path, description: CohortDescription, site: str) -> RawTable:
 def _reader(where: str, form: Format) -> Callable[..., RawTable]:
     """The function a dotted name points to, once it is known to take the options."""
     module, _, name = form.reader.rpartition(".")
+    if not form.reader.startswith(READERS):
+        raise CohortError(f'{where}: "{form.reader}" is not a reader: expected {READERS}*.read')
     try:
         reader: Callable[..., RawTable] = getattr(import_module(module), name)
+        if reader.__module__ != module:
+            raise AttributeError(f"{name!r} is not of {module}")
         given = {"path", "expected", "header", "optional"}
         options = set(inspect.signature(reader).parameters) - given
     except (ImportError, AttributeError, TypeError, ValueError) as error:
@@ -92,6 +100,8 @@ def _reader(where: str, form: Format) -> Callable[..., RawTable]:
         if option not in options:
             hint = did_you_mean(option, options)
             raise CohortError(f'{where}: {form.reader} has no option "{option}"{hint}')
+        if not isinstance(form.options[option], str):
+            raise CohortError(f"{where}.{option}: got {form.options[option]!r}, expected a text")
     return reader
 
 
@@ -143,12 +153,15 @@ def _cohort(
     used = happened.known(y)
     if not used.any():
         raise CohortError(f'{path}: no row records outcome "{outcome}"')
+    values = _values([readings[name].values[used] for name in measured])
+    if values.dtype.kind == "f" and np.isnan(values).all():
+        raise CohortError(f"{path}: every measurement is missing in all {len(values)} rows")
     patient = _patients(table, description.patient_column(site), site)[used]
     split = description.split_at(site)
     return Cohort(
         name=site,
         columns=tuple(column.column(name, readings[name]) for name, column in measured.items()),
-        values=_values([readings[name].values[used] for name in measured]),
+        values=values,
         outcome=happened.outcome(outcome),
         y=y[used],
         patient=patient,

@@ -1,9 +1,8 @@
 """Files that hold one number per sample and probe: text, parquet, AnnData."""
 
+import codecs
 import csv
-import gzip
 import io
-import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from medgraft.cohorts import files
 from medgraft.errors import CohortError
 
 Objects = NDArray[np.object_]
@@ -102,9 +102,18 @@ def _text(path: Path, delimiter: str, missing: tuple[int | float | str, ...]) ->
     numbers: dict[str, Any] = dict.fromkeys(names[1:], pl.Float64)
     try:
         frame = _frame(data, delimiter, codes, {names[0]: pl.String} | numbers)
-    except pl.exceptions.ComputeError:  # a cell is no number: read it as text to say which
-        frame = _frame(data, delimiter, codes, dict.fromkeys(names, pl.String))
+    except pl.exceptions.PolarsError:  # a cell is no number: read it as text to say which
+        frame = _as_text(path, data, delimiter, codes, names)
     return _matrix(path, frame.to_series(0), header, frame[:, 1:], missing)
+
+
+def _as_text(
+    path: Path, data: bytes, delimiter: str, codes: list[str], names: list[str]
+) -> pl.DataFrame:
+    try:
+        return _frame(data, delimiter, codes, dict.fromkeys(names, pl.String))
+    except pl.exceptions.PolarsError:
+        raise CohortError(f"{path}: not delimited text; is a quote left open?") from None
 
 
 def _frame(data: bytes, delimiter: str, codes: list[str], schema: dict[str, Any]) -> pl.DataFrame:
@@ -126,15 +135,13 @@ def content(path: Path) -> bytes:
         CohortError: it cannot be read, is cut short, or is not UTF-8.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        data = files.content(path)
         data.decode("utf-8")
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise CohortError(f"{path}: not a whole gzip file") from None
     except UnicodeDecodeError:
         raise CohortError(f"{path}: not UTF-8 text") from None
-    except OSError as error:
-        raise CohortError(f"{path}: cannot be read: {error.strerror}") from None
-    return data
+    if b"\0" in data:
+        raise CohortError(f"{path}: holds NUL bytes, expected UTF-8 text (is it binary?)")
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def _header(path: Path, data: bytes, delimiter: str) -> tuple[list[str], int]:
@@ -142,9 +149,7 @@ def _header(path: Path, data: bytes, delimiter: str) -> tuple[list[str], int]:
     lines = data.splitlines()
     if len(lines) < 2:
         raise CohortError(f"{path}: holds no matrix: {len(lines)} lines")
-    first, second = (
-        next(csv.reader(io.StringIO(x.decode()), delimiter=delimiter)) for x in lines[:2]
-    )
+    first, second = (_cells(path, number, lines, delimiter) for number in (1, 2))
     width = len(second)
     if width < 2:
         raise CohortError(f"{path}: found 1 column, expected ids and numbers between {delimiter!r}")
@@ -156,6 +161,14 @@ def _header(path: Path, data: bytes, delimiter: str) -> tuple[list[str], int]:
         if line and not quoted and found != width:
             raise CohortError(f"{path}, line {number}: found {found} columns, expected {width}")
     return [name.strip() for name in first[-(width - 1) :]], width
+
+
+def _cells(path: Path, number: int, lines: list[bytes], delimiter: str) -> list[str]:
+    try:
+        row = csv.reader(io.StringIO(lines[number - 1].decode(), newline=""), delimiter=delimiter)
+        return next(row, [])
+    except csv.Error as error:
+        raise CohortError(f"{path}, line {number}: {error}") from None
 
 
 def _parquet(path: Path, missing: tuple[int | float | str, ...]) -> Matrix:

@@ -21,6 +21,7 @@ from medgraft.cohorts.table import did_you_mean, header_problems
 from medgraft.errors import CohortError
 
 NAME = "cohort.yaml"
+MOST_NODES = 1_000_000
 
 
 def describe(folder: Path) -> CohortDescription:
@@ -41,7 +42,14 @@ def describe(folder: Path) -> CohortDescription:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML silently keeps the last of two equal keys; here that is an error."""
+    """No two equal keys, of which YAML silently keeps the last; no aliases that explode."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _written_out(node, {}) > MOST_NODES:
+            problem = f"its aliases (*) stand for more than {MOST_NODES} values"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -52,10 +60,24 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for once its aliases are written out; endless ones are many."""
+    if id(node) not in known:
+        known[id(node)] = MOST_NODES + 1  # what holds itself
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        flat = (
+            part for entry in parts for part in (entry if isinstance(entry, tuple) else (entry,))
+        )
+        known[id(node)] = 1 + sum(_written_out(part, known) for part in flat)
+    return known[id(node)]
+
+
 def _parse(path: Path) -> Any:
     try:
         with path.open(encoding="utf-8") as file:
-            return yaml.load(file, _UniqueKeys)
+            return yaml.load(file, _UniqueKeys)  # nosec B506
+    except RecursionError:
+        raise CohortError(f"{path}: nested too deep") from None
     except FileNotFoundError:
         raise CohortError(f"{path}: there is no such file; it describes the cohort") from None
     except UnicodeDecodeError:

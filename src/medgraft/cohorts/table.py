@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from medgraft.errors import CohortError
 
 SHOWN = 20
+GUESSED = 1000  # names that a misspelt one is compared with
+LONGEST = 80  # characters of a name worth showing
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,24 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def header_problems(header: Iterable[str], expected: Iterable[str]) -> Iterator[str]:
     """What is wrong with the names of a file's columns, given the names described."""
-    names, known = list(header), list(expected)
-    absent = [name for name in known if name not in names]
+    problems = list(islice(_header_problems(list(header), list(expected)), SHOWN + 1))
+    yield from problems[:SHOWN]
+    if len(problems) > SHOWN:
+        yield "… and more columns like these"
+
+
+def _header_problems(names: list[str], known: list[str]) -> Iterator[str]:
+    present, described = set(names), set(known)
+    absent = [name for name in known if name not in present]
     for name, count in Counter(names).items():
         if count > 1:
-            yield f'column "{name}" appears {count} times'
+            yield f'column "{_short(name)}" appears {count} times'
     for name in dict.fromkeys(names):
-        if name not in known:
-            yield f'column "{name}" is not declared{did_you_mean(name, absent)}'
+        if name not in described:
+            yield f'column "{_short(name)}" is not declared{did_you_mean(name, absent[:GUESSED])}'
     for name in absent:
-        yield f'column "{name}" is declared and absent'
+        yield f'column "{_short(name)}" is declared and absent'
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}…"

@@ -15,7 +15,7 @@ from medgraft.cohorts.description import CohortDescription, Unused
 from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.parsing import NAME, describe
 from medgraft.errors import StageError
-from medgraft.preparation.arrays import read_design, read_json, replacing, write_json
+from medgraft.preparation.arrays import read_design, read_json, replacing, seal, write_json
 from medgraft.training import weights
 from medgraft.training.replicas import select
 
@@ -72,6 +72,7 @@ def export(
             },
             fresh / "champion.json",
         )
+        seal(fresh)
     return strategy
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from medgraft.deployment.records import Records, records_of
 from medgraft.networks.model import Network, build
+from medgraft.preparation.arrays import check_seal
 from medgraft.tasks import task as tasks
 from medgraft.training import weights
 from medgraft.training.classical import reader
@@ -84,9 +85,10 @@ def load(folder: Path) -> Model:
     """The champion in `folder`, as `export` wrote it.
 
     Raises:
-        StageError: a file is missing or damaged.
+        StageError: a file is missing, or any byte is not as it was written.
         CohortError: `cohort.yaml` is not as it should be.
     """
+    check_seal(folder, required=True)
     state, description = weights.read(folder)
     network, schema = description["network"], description["schema"]
     answer = baseline_outputs if "baseline" in network else network_outputs

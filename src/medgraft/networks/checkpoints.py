@@ -161,7 +161,7 @@ def fresh(settings: dict[str, Any]) -> nn.Module:
 def trained(folder: Path) -> nn.Module:
     """The network with the checkpoint's weights."""
     transformers = _transformers(str(folder))
-    model, report = transformers.AutoModel.from_pretrained(
+    model, report = transformers.AutoModel.from_pretrained(  # nosec B615
         folder,
         use_safetensors=True,
         local_files_only=True,

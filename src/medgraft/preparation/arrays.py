@@ -1,5 +1,6 @@
 """Prepared cohorts on disk: written whole or not at all, the same bytes every time."""
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from medgraft.errors import CohortError, StageError
 
 FILES = ("x.npy", "y.npy", "patients.parquet", "schema.json")
+SEAL = "SHA256SUMS"
 DESIGN_COLUMNS = ("replica", "init_seed", "train", "validation")
 
 
@@ -48,6 +50,7 @@ def read(folder: Path) -> Prepared:
     """
     for name in FILES:
         _require(folder / name)
+    check_seal(folder)
     prepared = Prepared(
         x=_load(folder / "x.npy", np.float32, np.uint8),
         y=_load(folder / "y.npy", np.float32),
@@ -72,6 +75,7 @@ def write(folder: Path, prepared: Prepared) -> None:
         np.save(fresh / "y.npy", np.ascontiguousarray(prepared.y, dtype=np.float32))
         write_table(prepared.patients, fresh / "patients.parquet")
         write_json(prepared.schema, fresh / "schema.json")
+        seal(fresh)
 
 
 def read_design(path: Path) -> pl.DataFrame:
@@ -80,6 +84,7 @@ def read_design(path: Path) -> pl.DataFrame:
     Raises StageError when it is missing, unreadable or lacks a column.
     """
     _require(path)
+    check_seal(path.parent)
     design = _read_table(path)
     lacking = [name for name in DESIGN_COLUMNS if name not in design.columns]
     if lacking:
@@ -110,6 +115,44 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StageError(f"{path}: not JSON ({error}); run the stage that writes it") from None
+
+
+def seal(folder: Path) -> None:
+    """Write the sha256 of every file in `folder` beside them, as `sha256sum` does."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SEAL)
+    lines = [f"{_sha256(path)}  {path.name}\n" for path in paths]
+    (folder / SEAL).write_text("".join(lines), encoding="utf-8")
+
+
+def check_seal(folder: Path, *, required: bool = False) -> None:
+    """Raise StageError unless every file in `folder` is as `seal` found it.
+
+    A folder without a seal passes unless one is `required`.
+    """
+    path = folder / SEAL
+    if not required and not path.exists():
+        return
+    _require(path)
+    wrong = f"{path}: not a list of sha256 sums; run the stage that writes it"
+    try:
+        sums = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+        told = {name: digest for digest, name in sums}
+    except ValueError:
+        raise StageError(wrong) from None
+    present = {entry.name for entry in folder.iterdir() if entry.is_file()} - {SEAL}
+    for name in sorted(present ^ told.keys()):
+        raise StageError(f"{folder / name}: {'not sealed' if name in present else 'is absent'}")
+    for name, digest in told.items():
+        if _sha256(folder / name) != digest:
+            raise StageError(
+                f"{folder / name}: damaged or changed: its sha256 is not that in {SEAL}; "
+                "run the stage that writes it"
+            )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

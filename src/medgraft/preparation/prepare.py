@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medgraft.cohorts.schema import Accounting, Cohort, Outcome
 from medgraft.preparation.alignment import Aligned, Feature, Modality, Table
-from medgraft.preparation.arrays import Prepared, replacing, write, write_json, write_table
+from medgraft.preparation.arrays import Prepared, replacing, seal, write, write_json, write_table
 from medgraft.preparation.audit import Audit, audit
 from medgraft.preparation.cohort_shift import cohort_shift
 from medgraft.preparation.findings import count, refuse_leaks
@@ -81,6 +81,7 @@ def prepare(
         write_table(source_design, fresh / "source_design.parquet")
         write_table(design, fresh / "design.parquet")
         write_json(report.as_json(), fresh / "audit.json")
+        seal(fresh)
     uses = {use: int((design["use"] == use).sum()) for use in USES}
     return Summary(report, aligned.source.sites, aligned.line, uses)
 

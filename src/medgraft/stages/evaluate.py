@@ -6,6 +6,7 @@ from medgraft.config import stage_params
 from medgraft.construct import construct
 from medgraft.evaluation.predictions import load_study
 from medgraft.evaluation.summary import evaluate as judge
+from medgraft.preparation.arrays import check_seal
 from medgraft.reporting import figures, report
 from medgraft.reporting.readings import read_off
 from medgraft.stages.provenance import provenance
@@ -16,6 +17,8 @@ def evaluate() -> None:
     """Write what the team reads; no model is loaded."""
     params = stage_params("evaluate")
     metrics = {name: construct(spec) for name, spec in params.metrics.items()}
+    for folder in (PREPARED, PREPARED / "target", *FINETUNED.glob("*/")):
+        check_seal(folder)
     study = load_study(PREPARED, FINETUNED)
     result = judge(
         study,

@@ -24,8 +24,14 @@ CHAMPION = WORK / "champion"
 RAN = WORK / "ran"
 
 
+def keep_private() -> None:
+    """Let nobody but the owner read what this process and those it starts write about patients."""
+    os.umask(0o077)
+
+
 def run(stage: Callable[[], None], *, name: str) -> None:
     """Run a stage; an error a user can put right ends it with its message and exit code 2."""
+    keep_private()
     try:
         stage()
     except MedgraftError as error:

@@ -15,7 +15,7 @@ from medgraft.config import FitConfig, Strategy, Target, TrainerConfig
 from medgraft.construct import construct, locate
 from medgraft.errors import ConfigError
 from medgraft.networks.model import Network, build
-from medgraft.preparation.arrays import Prepared, write_json, write_table
+from medgraft.preparation.arrays import Prepared, seal, write_json, write_table
 from medgraft.training import replicas, weights
 from medgraft.training.batches import hide
 from medgraft.training.classical import fit_one, reader
@@ -155,6 +155,7 @@ def finetune(name: str, strategy: Strategy, study: Study, *, out: Path) -> None:
             },
             out / "summary.json",
         )
+        seal(out)
 
 
 def run_network(name: str, strategy: Strategy, study: Study) -> Result:

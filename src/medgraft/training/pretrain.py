@@ -12,7 +12,7 @@ import torch
 from medgraft.config import PretrainConfig, TrainerConfig
 from medgraft.construct import construct
 from medgraft.networks.model import Network
-from medgraft.preparation.arrays import Prepared, write_table
+from medgraft.preparation.arrays import Prepared, seal, write_table
 from medgraft.training import replicas, weights
 from medgraft.training.batches import hide
 from medgraft.training.finish import finished
@@ -73,6 +73,7 @@ def pretrain(
         schema = source.schema | ({"outcome": pretext.outcome} if pretext.outcome else {})
         weights.write(out, trained, {"network": spec, "schema": schema})
         write_table(history, out / "history.parquet")
+        seal(out)
 
 
 def patients_of(cohort: Prepared, design: pl.DataFrame) -> Patients:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from medgraft.errors import StageError
-from medgraft.preparation.arrays import read_json, write_json
+from medgraft.preparation.arrays import check_seal, read_json, write_json
 
 
 def write(folder: Path, state: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
@@ -32,6 +32,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = folder / "weights.safetensors"
     if not path.is_file():
         raise StageError(f"{path} not found: run the stage that writes it first")
+    check_seal(folder)
     try:
         state = load_file(path)
     except SafetensorError as error:

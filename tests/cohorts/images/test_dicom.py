@@ -6,6 +6,7 @@ import pytest
 pydicom = pytest.importorskip("pydicom", reason='needs pydicom: pip install "medgraft[images]"')
 
 from cohorts.images.simulated import dicom, folder  # noqa: E402
+from medgraft.cohorts.images.dicom import patient  # noqa: E402
 from medgraft.cohorts.images.pictures import UnreadableImageError, picture  # noqa: E402
 from medgraft.cohorts.load import load  # noqa: E402
 from medgraft.errors import CohortError  # noqa: E402
@@ -75,6 +76,15 @@ def test_unknown_compression_is_refused():
 
 def test_cut_file_is_refused():
     assert refused(dicom(ramp())[:-40]).startswith("is a damaged DICOM file (")
+
+
+def test_damaged_tags_are_refused():
+    """pydicom decodes a tag when it is asked for: what a flipped byte does there is no crash."""
+    data = dicom(ramp(), PatientID="Eve")
+    rows, who = b"\x28\x00\x10\x00", b"\x10\x00\x20\x00"
+    assert refused(data.replace(rows + b"US", rows + b"Lr")).startswith("is a damaged DICOM file (")
+    assert patient(data.replace(who + b"LO", who + b"Lr")) == ""
+    assert patient(data) == "Eve"
 
 
 def test_messages_name_file_and_record(tmp_path):

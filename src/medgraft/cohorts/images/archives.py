@@ -1,5 +1,7 @@
 """Images in one `.npz`: opened whole or refused, never executed."""
 
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +17,21 @@ from medgraft.errors import CohortError
 # An archive may unpack to this many bytes, or to this many times its own size: more is an attack.
 MOST_BYTES = 4 * 2**30
 MOST_TIMES = 100
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,  # numpy reads the header of an array as Python's literals
+    SyntaxError,
+    LookupError,
+    EOFError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    RuntimeError,  # zipfile: encrypted; NotImplementedError: packed in an unknown way
+    MemoryError,
+    OSError,
+)
 
 
 @contextmanager
@@ -31,7 +48,7 @@ def opened(path: Path) -> Iterator[NpzFile]:
             yield archive
     except FileNotFoundError:
         raise CohortError(f"{path}: there is no such file") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+    except DAMAGED as error:
         raise CohortError(f"{path}: not a whole npz file ({error}): cut short?") from None
 
 

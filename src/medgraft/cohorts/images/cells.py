@@ -6,12 +6,13 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from medgraft.cohorts import files
 from medgraft.cohorts.images import archives, pictures
 from medgraft.cohorts.images.pictures import UnreadableImageError, Window
 from medgraft.errors import CohortError
@@ -81,16 +82,18 @@ def _bytes(cell: str, folder: Path) -> bytes:
             raise UnreadableImageError("is not base64 text") from None
     path = _inside(folder, cell)
     try:
+        if path.is_fifo():  # would be waited for
+            raise OSError
         return path.read_bytes()
-    except (OSError, ValueError):  # a name with a NUL byte is a ValueError
+    except OSError:
         raise UnreadableImageError("cannot be read: is there such a file?") from None
 
 
 def _inside(folder: Path, name: str) -> Path:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts:
-        raise UnreadableImageError("lies outside the cohort's folder")
-    return folder / path
+    try:
+        return files.inside(folder, name)
+    except CohortError as error:
+        raise UnreadableImageError(str(error).rpartition(": ")[2]) from None
 
 
 def _array(data: bytes, form: Form) -> NDArray[np.uint8]:

@@ -34,6 +34,15 @@ def picture(data: bytes, *, window: Window | None = None) -> Image.Image:
             is damaged.
     """
     dataset = _dataset(data)
+    try:
+        return _picture(dataset, window)
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # tags are decoded when they are asked for, and raise many kinds
+        raise UnreadableImageError(f"is a damaged DICOM file ({_line(error)})") from None
+
+
+def _picture(dataset: Dataset, window: Window | None) -> Image.Image:
     _refuse(dataset)
     pixels = _pixels(dataset)
     kind = str(dataset.PhotometricInterpretation)
@@ -51,10 +60,9 @@ def patient(data: bytes) -> str:
     """Who the picture shows, as the file says it; "" where it says nothing or is no DICOM file."""
     try:
         dataset = _dataset(data, specific_tags=PATIENT, stop_before_pixels=True)
-    except UnreadableImageError:
+        known, issuer = (str(dataset.get(name) or "").strip() for name in PATIENT)
+    except Exception:  # a damaged file, found out when it is opened or when a tag is decoded
         return ""
-    known = str(dataset.get("PatientID") or "").strip()
-    issuer = str(dataset.get("IssuerOfPatientID") or "").strip()
     return f"{issuer}:{known}" if known and issuer else known
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
-from medgraft.cohorts import genes, matrices
+from medgraft.cohorts import files, genes, matrices
 from medgraft.cohorts.cells import Reading, absent
 from medgraft.cohorts.codes import Code, Strict
 from medgraft.cohorts.genes import Genes
@@ -62,7 +62,7 @@ class MatrixFile(Strict):
 
     def part(self, rows: Rows, *, missing: tuple[Code, ...], folder: Path) -> Part:
         """What it holds of the samples in `rows` (sample -> row of the table)."""
-        matrix = matrices.read(folder / self.file, wanted=rows.keys(), missing=missing)
+        matrix = matrices.read(files.inside(folder, self.file), wanted=rows.keys(), missing=missing)
         known = genes.of_probes(matrix.probes.tolist(), self._annotated(folder))
         chosen = np.array([i for i, s in enumerate(matrix.samples) if s in rows], dtype=np.int64)
         own = np.array([rows[sample] for sample in matrix.samples[chosen]], dtype=np.int64)
@@ -79,7 +79,9 @@ class MatrixFile(Strict):
         named = self.annotation
         if named is None:
             return None
-        return genes.annotation(folder / named.file, probe=named.probe, gene=named.gene)
+        return genes.annotation(
+            files.inside(folder, named.file), probe=named.probe, gene=named.gene
+        )
 
     def _bad(self, matrix: Matrix, chosen: Integers, known: Genes) -> dict[int, str]:
         """Sample, as a position -> the first of its cells that is no number or cannot be."""

@@ -1,15 +1,14 @@
 """Delimited text, plain or gzipped."""
 
 import csv
-import gzip
 import io
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from medgraft.cohorts.files import content
 from medgraft.cohorts.table import Problem, RawTable, header_problems
 from medgraft.errors import CohortError
 
@@ -60,7 +59,7 @@ def _chain(first: Record, rest: Iterator[Record]) -> Iterator[Record]:
 
 
 def _text(path: Path) -> str:
-    data = unpacked(path)
+    data = content(path)
     if b"\0" in data:
         raise CohortError(f"{path}: holds NUL bytes, expected UTF-8 text (is it UTF-16 or binary?)")
     try:
@@ -68,21 +67,6 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise CohortError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
-
-
-def unpacked(path: Path) -> bytes:
-    """What is in a file, unpacked where it ends in `.gz`; CohortError where it cannot be read."""
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except FileNotFoundError:
-        raise CohortError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise CohortError(f"{path}: is a folder, expected a file") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise CohortError(f"{path}: not a whole gzip file") from None
-    except OSError as error:
-        raise CohortError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _records(path: Path, text: str, delimiter: str) -> Iterator[Record]:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import polars as pl
 
+from medgraft.cohorts.files import content, inside
 from medgraft.cohorts.images import dicom
 from medgraft.cohorts.readers import csv
-from medgraft.cohorts.table import RawTable
+from medgraft.cohorts.table import RawTable, did_you_mean
+from medgraft.errors import CohortError
 
 
 def read(
@@ -39,6 +41,9 @@ def read(
     """
     listed = [name for name in expected if name != patient]
     table = csv.read(path, expected=listed, header=header, optional=optional, delimiter=delimiter)
+    if image not in table.cells.columns:
+        hint = did_you_mean(image, table.cells.columns)
+        raise CohortError(f'{path}: no column is called "{image}", where images are named{hint}')
     who = [_patient(path.parent, name) for name in table.cells[image].to_list()]
     cells = table.cells.with_columns(pl.Series(patient, who, dtype=pl.String))
     return RawTable(cells, table.lines, table.problems)
@@ -46,6 +51,6 @@ def read(
 
 def _patient(folder: Path, name: str) -> str:
     try:
-        return dicom.patient((folder / name).read_bytes())
-    except OSError:
+        return dicom.patient(content(inside(folder, name)))
+    except CohortError:
         return ""

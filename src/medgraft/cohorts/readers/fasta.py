@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from medgraft.cohorts.files import content, inside
 from medgraft.cohorts.readers import csv
 from medgraft.cohorts.table import Problem, RawTable, header_problems, refuse
 from medgraft.errors import CohortError
@@ -50,9 +51,10 @@ def read(
     everything = _records(path)
     records, problems = _checked(everything)
     if labels:
-        told = _labels(path.parent / labels, key, [*expected, *optional], delimiter)
-        _refuse_labels(path.parent / labels, told, key, everything[ID], path)
-        problems += _unlabelled(records, told.cells[key], path.parent / labels)
+        beside = inside(path.parent, labels)
+        told = _labels(beside, key, [*expected, *optional], delimiter)
+        _refuse_labels(beside, told, key, everything[ID], path)
+        problems += _unlabelled(records, told.cells[key], beside)
         told_by_id = told.cells.rename({key: ID})
         records = records.join(told_by_id, on=ID, how="inner", maintain_order="left")
     cells = _named(path, records, expected, optional)
@@ -61,7 +63,7 @@ def read(
 
 def _records(path: Path) -> pl.DataFrame:
     """Columns id, sequence, line (where the record begins) of every record in the file."""
-    data = csv.unpacked(path).replace(b"\r\n", b"\n")
+    data = content(path).replace(b"\r\n", b"\n")
     begins = data.lstrip()[:1]
     if begins not in FORMATS:
         raise CohortError(f'{path}: begins with neither ">" (FASTA) nor "@" (FASTQ)')
