@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from medgraft.construct import construct
 from medgraft.deployment.model import part
-from medgraft.errors import MedgraftError, StageError
+from medgraft.errors import NotExplained, StageError
 from medgraft.networks.model import Network, build
 from medgraft.training.replicas import Replicas, State, select
 from medgraft.transfer.baselines.learner import learner
@@ -99,7 +99,7 @@ def average(prepare: Callable[[Tensor], Tensor], rows: NDArray[Any], x: NDArray[
     """The mean of prepared rows, some at a time and in double precision."""
     total = torch.zeros(())
     for start in range(0, len(rows), ROWS):
-        block = torch.from_numpy(np.ascontiguousarray(x[rows[start : start + ROWS]]))
+        block = torch.from_numpy(np.array(x[rows[start : start + ROWS]]))
         total = total + prepare(block).double().sum(0)
     return total / len(rows)
 
@@ -109,7 +109,7 @@ def explainer(folder: Path, state: State, description: Mapping[str, Any]) -> Exp
 
     Raises:
         StageError: the champion has no reference.
-        MedgraftError: its kind of model is not explained.
+        NotExplained: its kind of model is not explained.
     """
     path = folder / REFERENCE
     if not path.is_file():
@@ -141,7 +141,7 @@ def integrated(template: Network, state: State, reference: Tensor, *, task: str)
         return centred(found, task)
 
     def explain(x: NDArray[Any]) -> Shares:
-        raw = torch.from_numpy(np.ascontiguousarray(x))
+        raw = torch.from_numpy(np.array(x))
         z = torch.stack([each(raw) for each in prepare], dim=1)
         with torch.no_grad():
             start, end = outputs(reference[None])[0], outputs(z)
@@ -194,13 +194,13 @@ def exact(
     """Weight times distance from the reference: for a weighted sum, integrated gradients exactly.
 
     Raises:
-        MedgraftError: the baseline is not a weighted sum of its inputs.
+        NotExplained: the baseline is not a weighted sum of its inputs.
     """
     name = spec["baseline"]["_target_"].rpartition(".")[2]
     recipe = learner(spec["baseline"], schema["outcome"])
     wide = spec_width(schema["outcome"])
     if not getattr(recipe, "affine", False):
-        raise MedgraftError(
+        raise NotExplained(
             f"the champion is the baseline {name}, whose answers are not explained: contributions "
             "are offered for networks and for weighted sums of the inputs"
         )
@@ -213,11 +213,11 @@ def exact(
     ]
     weights = [slopes(recipe.scores, arrays, reference[0].shape) for arrays in fitted]  # type: ignore[union-attr]
     if any(len(each) != wide for each in weights):
-        raise MedgraftError(f"the baseline {name} has not learned every class: nothing to explain")
+        raise NotExplained(f"the baseline {name} has not learned every class: nothing to explain")
     task = schema["outcome"]["task"]
 
     def explain(x: NDArray[Any]) -> Shares:
-        raw = torch.from_numpy(np.ascontiguousarray(x))
+        raw = torch.from_numpy(np.array(x))
         found = []
         for r, (own, weight) in enumerate(zip(prepare, weights, strict=True)):
             z, zero = own(raw).double(), reference[r].double()

@@ -92,7 +92,7 @@ def load(folder: Path) -> Explainer:
     Raises:
         StageError: a file is missing or damaged.
         CohortError: `cohort.yaml` is not as it should be.
-        MedgraftError: this kind of model is not explained.
+        NotExplained: this kind of model is not explained.
     """
     state, description = weights.read(folder)
     shares = explainer(folder, state, description)
