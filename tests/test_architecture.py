@@ -15,7 +15,7 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = sorted(DVC)
 # Exceptions alone: nothing in it can change a result that is written.
 NOT_A_DEPENDENCY = SRC / "errors.py"
-REBUILDS = ("deploy",)  # from the constructors that finetune has saved
+REBUILDS = ("deploy", "explain")  # from the constructors that finetune has saved
 # Which groups of conf/ fill a section that has another name.
 GROUPS = {
     "source_task": ("task",),

@@ -77,6 +77,12 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--champion", type=Path, help="folder of the model (work/champion)")
     predict.set_defaults(run=run_predict)
 
+    explain = commands.add_parser("explain", help="what the champion's answers rest on")
+    explain.add_argument("--input", type=Path, required=True, help="raw records, .csv or .csv.gz")
+    explain.add_argument("--output", type=Path, required=True, help="contributions, by record")
+    explain.add_argument("--champion", type=Path, help="folder of the model (work/champion)")
+    explain.set_defaults(run=run_explain)
+
     checkpoint = commands.add_parser(
         "checkpoint", help="let a published checkpoint be the source: write its yaml files"
     )
@@ -185,6 +191,15 @@ def run_predict(chosen: argparse.Namespace) -> int:
 
     champion = chosen.champion or config.project_root() / CHAMPION
     print(predict(champion, chosen.input, chosen.output).text())
+    return 0
+
+
+def run_explain(chosen: argparse.Namespace) -> int:
+    """Tell what the answer for each record of a file rests on."""
+    from medgraft.deployment.explain import explain
+
+    champion = chosen.champion or config.project_root() / CHAMPION
+    print(explain(champion, chosen.input, chosen.output).text())
     return 0
 
 

@@ -27,3 +27,7 @@ class StageError(MedgraftError):
 
 class MedgraftWarning(UserWarning):
     """Something the user should know and may accept."""
+
+
+class NotExplained(MedgraftError):
+    """The champion is of a kind whose answers are not explained."""

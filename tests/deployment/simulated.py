@@ -224,6 +224,7 @@ def export_run(work: Path, cohort: Path, *, out: Path) -> str:
         verdict=work / "evaluation" / "verdict.json",
         finetuned=work / "finetuned",
         design=work / "prepared" / "design.parquet",
+        target=work / "prepared" / "target",
         cohort=cohort,
         sites=["small"],
         made=MADE,

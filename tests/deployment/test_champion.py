@@ -43,6 +43,7 @@ def test_champion_holds_no_pickle(any_run):
         "champion.json",
         "cohort.yaml",
         "network.json",
+        "reference.safetensors",
         "serve.py",
         "weights.safetensors",
     ]

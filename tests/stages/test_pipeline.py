@@ -146,14 +146,14 @@ def edit(project, path: str) -> None:
 
 
 # From predictions that changed everything downstream is made anew.
-JUDGED = ["evaluate", "deploy", "track"]
+JUDGED = ["evaluate", "deploy", "explain", "track"]
 EDITS = {
     "learning rate": (["finetune.optimizer.lr=0.002"], [], [*ALL, *JUDGED]),
     "bootstrap draws": (["evaluation.draws=300"], [], JUDGED),
     "hardware": (["trainer.threads=2"], [], []),
-    "evaluation source": ([], ["evaluation/verdict.py"], ["evaluate"]),
-    "baseline source": ([], ["transfer/baselines/linear.py"], [*ALL, "deploy"]),
-    "pretraining source": ([], ["training/pretrain.py"], ["pretrain", *ALL, "deploy"]),
+    "evaluation source": ([], ["evaluation/verdict.py"], ["evaluate", "explain"]),
+    "baseline source": ([], ["transfer/baselines/linear.py"], [*ALL, "deploy", "explain"]),
+    "pretraining source": ([], ["training/pretrain.py"], ["pretrain", *ALL, "deploy", "explain"]),
     "new strategy": (
         ["strategies=[scratch,fine_tune,logistic_regression,linear_probe]"],
         [],

@@ -14,8 +14,9 @@ import yaml
 from medgraft.cohorts.description import CohortDescription, Unused
 from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.parsing import NAME, describe
+from medgraft.deployment.attribution import write_reference
 from medgraft.errors import StageError
-from medgraft.preparation.arrays import read_design, read_json, replacing, seal, write_json
+from medgraft.preparation.arrays import read, read_design, read_json, replacing, seal, write_json
 from medgraft.training import weights
 from medgraft.training.replicas import select
 
@@ -29,6 +30,7 @@ def export(
     verdict: Path,
     finetuned: Path,
     design: Path,
+    target: Path,
     cohort: Path,
     sites: Sequence[str],
     made: Mapping[str, str],
@@ -40,6 +42,8 @@ def export(
         verdict: `verdict.json`, which names the champion.
         finetuned: folder of all strategies.
         design: `design.parquet`; the replicas of use `final` learned from all patients.
+        target: the prepared target cohort; the mean of the final replicas' training patients is
+            where explanations start.
         cohort: folder of the raw cohort; only its `cohort.yaml` is read.
         sites: the target sites, where the new patients come from.
         made: what identifies the data, design and versions behind the champion.
@@ -54,12 +58,15 @@ def export(
     told = read_json(verdict)
     strategy = told["champion"]["strategy"]
     state, description = weights.read(finetuned / strategy)
-    final = finals(read_design(design), design)
+    drawn = read_design(design)
+    final = finals(drawn, design)
+    learned = [drawn.filter(pl.col("replica") == r)["train"][0].to_numpy() for r in final]
     schema = description["schema"]
     with replacing(out) as fresh:
         weights.write(fresh, select(state, final), description)
         new = described(describe(cohort), sites, schema)
         (fresh / NAME).write_text(as_yaml(new), encoding="utf-8")
+        write_reference(fresh, read(target).x, learned)
         shutil.copyfile(source_of(SERVING), fresh / "serve.py")
         write_json(
             {

@@ -12,6 +12,7 @@ import polars as pl
 from medgraft.cohorts.readers import csv
 from medgraft.cohorts.table import RawTable
 from medgraft.deployment.model import Model, load
+from medgraft.deployment.records import Records
 from medgraft.errors import MedgraftError
 from medgraft.preparation.findings import count
 
@@ -23,10 +24,11 @@ class Counts:
     answered: int
     refused: int
     noun: str
+    done: str = "answered"
 
     def text(self) -> str:
         """One line for the terminal."""
-        told = f"{count(self.answered, self.noun)} answered"
+        told = f"{count(self.answered, self.noun)} {self.done}"
         return f"{told}, {self.refused} refused (see column problem)" if self.refused else told
 
 
@@ -45,16 +47,21 @@ def predict(champion: Path, source: Path, target: Path) -> Counts:
     if source.resolve() == target.resolve():
         raise MedgraftError(f"{target}: is the input; write the answers to another file")
     model = load(champion)
-    table = csv.read(
-        source,
-        expected=tuple(model.records.columns),
-        optional=model.records.optional,
-        **model.records.description.format.options,
-    )
+    table = opened(model.records, source)
     answers = answer(model, table)
     write(target, answers)
     refused = int((answers["problem"] != "").sum())
     return Counts(len(answers) - refused, refused, noun(model, table))
+
+
+def opened(records: Records, source: Path) -> RawTable:
+    """The file's records as text, with what is wrong with its lines."""
+    return csv.read(
+        source,
+        expected=tuple(records.columns),
+        optional=records.optional,
+        **records.description.format.options,
+    )
 
 
 def answer(model: Model, table: RawTable) -> pl.DataFrame:

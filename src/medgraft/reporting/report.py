@@ -41,7 +41,7 @@ def write(
     prepared is missing.
     """
     page = (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             notice=notice,
@@ -85,7 +85,8 @@ def _patients(study: Study, prepared: Path) -> dict[str, Any]:
     }
 
 
-def _environment() -> Any:
+def environment() -> Any:
+    """How the pages' templates are filled in."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -25,6 +25,7 @@ def deploy() -> None:
         verdict=EVALUATION / "verdict.json",
         finetuned=FINETUNED,
         design=PREPARED / "design.parquet",
+        target=PREPARED / "target",
         cohort=Path(cohort.folder),
         sites=cohort.target,
         made={name: facts[name] for name in MADE},

@@ -20,6 +20,7 @@ PRETRAINED = WORK / "pretrained"
 FINETUNED = WORK / "finetuned"
 EVALUATION = WORK / "evaluation"
 CHAMPION = WORK / "champion"
+EXPLANATION = WORK / "explanation"
 # Which stages have run since the last one that was tracked: DVC does not tell what it skipped.
 RAN = WORK / "ran"
 

@@ -84,6 +84,10 @@ class ExpressionInput(nn.Module):
         corrected = ((x - centre) / spread).nan_to_num(0.0, 0.0, 0.0)
         return corrected * self.selected.nan_to_num(0.0)
 
+    def collect(self, shares: Tensor) -> Tensor:
+        """What genes contribute: every prepared column is one."""
+        return shares
+
     def _reference(self, rows: np.ndarray) -> Tensor:
         """The mean of the patients' quantile curves ``[genes]``."""
         each = [curve(part) for part in chunks(rows)]

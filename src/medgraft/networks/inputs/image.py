@@ -45,6 +45,10 @@ class ImageInput(nn.Module):
         """``[n, c, h, w]`` levels 0 to 255, of any number type, to ``[n, c, h, w]``."""
         return (x - self.mean[:, None, None]) / self.scale[:, None, None]
 
+    def collect(self, shares: Tensor) -> Tensor:
+        """What channels ``[..., c, h, w]`` contribute, as pixels ``[..., h, w]``."""
+        return shares.sum(-3)
+
 
 def histograms(images: np.ndarray) -> np.ndarray:
     """How often each channel of uint8 ``[n, c, h, w]`` has each level: int64 ``[c, 256]``."""

@@ -56,6 +56,12 @@ class PiecewiseLinearInput(nn.Module):
         encoded = self.encode(torch.where(torch.isnan(numbers), self.median, numbers))
         return torch.cat([encoded.flatten(-2), self.table(x)[..., self.numbers :]], dim=-1)
 
+    def collect(self, shares: Tensor) -> Tensor:
+        """What prepared columns ``[..., width]`` contribute, as features ``[..., d]``."""
+        encoded, rest = shares.tensor_split([self.numbers * self.bins], dim=-1)
+        numbers = encoded.unflatten(-1, (self.numbers, self.bins)).sum(-1)
+        return self.table.collect(torch.cat([numbers, rest], dim=-1))
+
     def encode(self, numbers: Tensor) -> Tensor:
         """``[n, numbers]`` without missing values to ``[n, numbers, bins]``."""
         left, right = self.edges[:, :-1], self.edges[:, 1:]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medgraft.networks.inputs.table import TableInput
+from medgraft.networks.inputs.table import TableInput, gathered
 
 CHUNK = 8192  # rows prepared at a time
 
@@ -86,6 +86,14 @@ class PseudoInput(nn.Module):
         missing = torch.isnan(x[..., self.owners])
         filled = torch.where(missing, predicted, prepared[..., self.lost])
         return torch.cat([prepared[..., self.kept], filled], dim=-1)
+
+    def collect(self, shares: Tensor) -> Tensor:
+        """What prepared columns ``[..., width]`` contribute, as features ``[..., d]``.
+
+        A predicted feature keeps its share, although the shared ones told its value.
+        """
+        owners = [self.table.owners[at] for at in (*self.kept, *self.lost)]
+        return gathered(shares, owners, self.table.numbers + len(self.table.cardinalities))
 
 
 def columns_of(table: TableInput) -> list[tuple[int, bool]]:

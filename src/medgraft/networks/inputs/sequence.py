@@ -40,3 +40,7 @@ class SequenceInput(nn.Module):
         """``uint8 [n, length]`` tokens to ``float32 [n, letters, length]``."""
         letters = torch.arange(self.width, dtype=torch.uint8, device=x.device)
         return (x.unsqueeze(-2) == letters[:, None]).float()
+
+    def collect(self, shares: Tensor) -> Tensor:
+        """What letters ``[..., letters, length]`` contribute, as positions ``[..., length]``."""
+        return shares.sum(-2)

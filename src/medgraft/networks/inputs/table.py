@@ -34,6 +34,10 @@ class TableInput(nn.Module):
             raise StageError("schema.json: expected all number features before the categories")
         self.cardinalities = [len(f["categories"]) for f in features[self.numbers :]]
         self.flagged = [i for i, feature in enumerate(features) if may_be_missing(feature)]
+        levels = [
+            self.numbers + i for i, many in enumerate(self.cardinalities) for _ in range(many)
+        ]
+        self.owners = [*range(self.numbers), *levels, *self.flagged]
         self.register_buffer("mean", torch.full((self.numbers,), torch.nan))
         self.register_buffer("scale", torch.full((self.numbers,), torch.nan))
         self.width = self.numbers + sum(self.cardinalities) + len(self.flagged)
@@ -59,6 +63,16 @@ class TableInput(nn.Module):
         if self.flagged:
             parts.append(torch.isnan(x[..., self.flagged]).to(x.dtype))
         return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+
+    def collect(self, shares: Tensor) -> Tensor:
+        """What prepared columns ``[..., width]`` contribute, as features ``[..., d]``."""
+        return gathered(shares, self.owners, self.numbers + len(self.cardinalities))
+
+
+def gathered(shares: Tensor, owners: Sequence[int], features: int) -> Tensor:
+    """Sums of ``shares [..., width]`` by the feature that owns each column, ``[..., features]``."""
+    empty = shares.new_zeros(*shares.shape[:-1], features)
+    return empty.index_add(-1, torch.tensor(owners, dtype=torch.long), shares)
 
 
 def may_be_missing(feature: Mapping[str, Any]) -> bool:

@@ -27,7 +27,7 @@ def cox(task: str, classes: int, *, horizons: Sequence[float] = (), ridge: float
         del seed
         return Cox(np.asarray(horizons, dtype=np.float64), ridge)
 
-    return Baseline(make, arrays, scores, task, classes)
+    return Baseline(make, arrays, scores, task, classes, affine=True)
 
 
 @dataclass

@@ -34,7 +34,7 @@ def elastic_net(task: str, classes: int, C: float = 0.1, l1_ratio: float = 0.5) 
             random_state=seed % 2**32,
         )
 
-    return Baseline(make, linear_arrays, linear_scores, task, classes)
+    return Baseline(make, linear_arrays, linear_scores, task, classes, affine=True)
 
 
 class SummedLoss:

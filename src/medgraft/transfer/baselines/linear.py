@@ -20,7 +20,7 @@ def logistic_regression(task: str, classes: int, C: float = 1.0) -> Baseline:
             Ridge(alpha=1 / C) if task == "regression" else LogisticRegression(C=C, max_iter=2000)
         )
 
-    return Baseline(make, linear_arrays, linear_scores, task, classes)
+    return Baseline(make, linear_arrays, linear_scores, task, classes, affine=True)
 
 
 def linear_arrays(estimator: Any) -> Arrays:

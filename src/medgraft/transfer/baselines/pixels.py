@@ -28,7 +28,7 @@ def pixel_regression(task: str, classes: int, *, components: int = 50, C: float 
     def scores(arrays: Arrays, inputs: np.ndarray) -> np.ndarray:
         return linear_scores(arrays, flat(inputs))
 
-    return Baseline(make, pixel_weights, scores, task, classes)
+    return Baseline(make, pixel_weights, scores, task, classes, affine=True)
 
 
 class PixelRegression:

@@ -31,6 +31,7 @@ class Baseline:
 
     ``arrays`` turns an estimator into arrays whose class axis is that of ``estimator.classes_``;
     ``scores`` turns arrays and ``inputs [n, width]`` into scores ``[n, C]``: logits, or the value.
+    ``affine``: each score is an intercept and a weighted sum of inputs, whose parts are known.
     """
 
     make: Callable[[int], Any]
@@ -38,6 +39,7 @@ class Baseline:
     scores: Callable[[Arrays, np.ndarray], np.ndarray]
     task: str
     classes: int
+    affine: bool = False
 
     def fit(
         self, inputs: np.ndarray, y: np.ndarray, *, seed: int, weights: np.ndarray | None = None
