@@ -5,7 +5,6 @@ import sys
 
 from medgraft.cohorts.kinds import kind
 
-# An age as two cells of a form would have it: whole years.
 MODULE = '''
 from typing import Literal
 
