@@ -3,6 +3,7 @@
     python benchmarks/verdict.py                # goes on where it was stopped; two processes
     python benchmarks/verdict.py --share 0.05   # a taste: a twentieth of the studies
     python benchmarks/verdict.py --table        # only the tables of what has been simulated
+    python benchmarks/verdict.py --again        # after a change of the method: judge anew
 
 A study is a target cohort drawn anew, the strategies below on its design table, and the verdict on
 them, all by the code that `medgraft repro` runs; the replica axis carries several studies at once.
@@ -33,10 +34,11 @@ from medgraft.composition import vary
 from medgraft.config import Config, validate
 from medgraft.evaluation.intervals import training_factor
 from medgraft.evaluation.metrics.ranking import Auroc
-from medgraft.evaluation.predictions import StrategyResult, Study, to_probabilities
+from medgraft.evaluation.predictions import StrategyResult, Study
 from medgraft.evaluation.summary import Evaluation, evaluate
 from medgraft.preparation.arrays import Prepared
 from medgraft.preparation.splits import Plan, draw, draw_source
+from medgraft.tasks import task as tasks
 from verdict_tables import PLACEBO, print_tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -281,10 +283,10 @@ def result(trial: Trial, answers: list[np.ndarray], name: str) -> StrategyResult
     test, fold = np.zeros((RUNS, n, 2)), np.zeros((RUNS, n), dtype=np.int64)
     validation: list[list[np.ndarray]] = [[], [], []]
     for answer, replica in zip(answers, design.iter_rows(named=True), strict=True):
-        chance = to_probabilities(answer, OUTCOME.task)
+        chance = tasks.of(OUTCOME.task).probabilities(np.asarray(answer, float)[:, None])
         held = len(replica["validation"])
         run, rows = replica["run"], np.array(replica["test"])
-        test[run, rows], fold[run, rows] = chance[held:-TRUTH], replica["fold"]
+        test[run, rows], fold[run, rows] = chance[held:], replica["fold"]
         pieces = (np.full(held, run), np.array(replica["validation"]), chance[:held])
         for column, piece in zip(validation, pieces, strict=True):
             column.append(piece)
@@ -301,33 +303,70 @@ def true_auroc(risk: np.ndarray, said: np.ndarray) -> float:
     return float((ill * below).sum() / (ill.sum() * well.sum() - (ill * well).sum()))
 
 
-def true_values(trial: Trial, said: Answers) -> dict[str, float]:
-    """The true AUROC of every strategy: the mean over this study's networks."""
-    return {
-        name: float(np.mean([true_auroc(trial.risk, one[-TRUTH:, 0]) for one in answers]))
-        for name, answers in said.items()
-    }
+def simulate(setting: Setting, first: int, count: int, folder: Path) -> Path:
+    """Train what these studies train and keep what it answers, or find it kept.
 
-
-def simulate(setting: Setting, first: int, count: int, folder: Path) -> None:
-    """Carry these studies out and write a row for each of their comparisons."""
-    path = folder / f"{setting.number}_{first}.parquet"
+    A row for each study, strategy and replica: the answers to the study's own patients, and the
+    true AUROC. Training costs nine tenths, so another method can judge the same studies cheaply.
+    """
+    path = folder / f"answers_{setting.number}_{first}.parquet"
+    if path.exists():
+        return path
     found, x = trials(setting, first, count)
     said = answered(setting, found, x, folder / f"source_{setting.number}")
-    each, rows = len(found[0].design), []
-    for number, trial in enumerate(found):
-        own = {n: answers[number * each : (number + 1) * each] for n, answers in said.items()}
-        rows += compared(setting, first + number, trial, own)
+    each = len(found[0].design)
+    rows = [
+        {
+            "study": first + number,
+            "strategy": name,
+            "replica": replica,
+            "said": one[:-TRUTH, 0],
+            "auroc": true_auroc(found[number].risk, one[-TRUTH:, 0]),
+        }
+        for name, answers in said.items()
+        for number, replica, one in zip(
+            np.repeat(np.arange(count), each), list(range(each)) * count, answers, strict=True
+        )
+    ]
+    write(pl.DataFrame(rows), path)
+    return path
+
+
+def judge(setting: Setting, first: int, count: int, folder: Path) -> None:
+    """Write a row for each comparison of these studies, beside the truth."""
+    kept = pl.read_parquet(simulate(setting, first, count, folder))
+    found, _ = trials(setting, first, count)
+    rows = [
+        row
+        for trial, (number, part) in zip(
+            found,
+            kept.partition_by("study", as_dict=True, maintain_order=True).items(),
+            strict=True,
+        )
+        for row in compared(setting, int(number[0]), trial, part)
+    ]
+    write(pl.DataFrame(rows), judgement(setting, first, folder))
+
+
+def judgement(setting: Setting, first: int, folder: Path) -> Path:
+    """Where the comparisons of these studies are."""
+    return folder / f"judged_{setting.number}_{first}.parquet"
+
+
+def write(frame: pl.DataFrame, path: Path) -> None:
+    """Write a file that is whole or not there."""
     fresh = path.with_suffix(".new")
-    pl.DataFrame(rows).write_parquet(fresh)
+    frame.write_parquet(fresh)
     fresh.replace(path)
 
 
 def compared(
-    setting: Setting, number: int, trial: Trial, said: Answers
+    setting: Setting, number: int, trial: Trial, kept: pl.DataFrame
 ) -> Iterator[dict[str, Any]]:
-    """One study's comparisons beside the truth."""
-    truth = true_values(trial, said)
+    """One study's comparisons beside the truth: the mean over the study's networks."""
+    parts = kept.partition_by("strategy", as_dict=True, maintain_order=True)
+    said = {str(name): list(part["said"].to_numpy()) for (name,), part in parts.items()}
+    truth = {str(name): part["auroc"].mean() for (name,), part in parts.items()}
     real = judged(trial, said, [name for name in said if name != PLACEBO])
     tables = [real.comparisons]
     if PLACEBO in said:
@@ -345,23 +384,23 @@ def compared(
 
 def run(job: tuple[Setting, int, int, Path]) -> int:
     """One batch of studies, in a process of its own."""
-    simulate(*job)
+    judge(*job)
     return job[2]
 
 
 def jobs(share: float, folder: Path) -> list[tuple[Setting, int, int, Path]]:
-    """What is still to be simulated, all settings in turn."""
+    """What is still to be simulated or judged, all settings in turn."""
     wanted = [
         (setting, first, min(AT_ONCE, round(setting.studies * share) - first), folder)
         for setting in SETTINGS
         for first in range(0, round(setting.studies * share), AT_ONCE)
     ]
-    left = [job for job in wanted if not (folder / f"{job[0].number}_{job[1]}.parquet").exists()]
+    left = [job for job in wanted if not judgement(job[0], job[1], folder).exists()]
     return sorted(left, key=lambda job: (job[1] / job[0].studies, job[0].number))
 
 
 def simulate_all(share: float, folder: Path, processes: int) -> None:
-    """Simulate what is missing, with a progress bar."""
+    """Simulate and judge what is missing, with a progress bar."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder.mkdir(parents=True, exist_ok=True)
     left = jobs(share, folder)
@@ -380,7 +419,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "work" / "verdict_study")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--table", action="store_true", help="simulate nothing")
+    parser.add_argument("--again", action="store_true", help="judge anew what has been trained")
     options = parser.parse_args()
+    for old in options.out.glob("judged_*.parquet") if options.again else ():
+        old.unlink()
     if not options.table:
         simulate_all(options.share, options.out, options.processes)
     print_tables(options.out, [{"setting": one.number, **asdict(one)} for one in SETTINGS])

@@ -16,7 +16,7 @@ RATIOS = [(0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0), (1.0, 1.5), (1.5, 
 
 def read(folder: Path, settings: Iterable[dict[str, float]]) -> pl.DataFrame:
     """All comparisons with their setting, and the mean truth over the studies of a setting."""
-    files = sorted(folder.glob("*.parquet"))
+    files = sorted(folder.glob("judged_*.parquet"))
     rows = pl.concat([pl.read_parquet(path) for path in files])
     rows = rows.join(pl.DataFrame(list(settings)), on="setting")
     mean = pl.col("truth").mean().over(SAME)
@@ -80,6 +80,7 @@ def coverage(rows: pl.DataFrame) -> None:
         held = rows.with_columns(
             held=(pl.col("low") <= pl.col(name)) & (pl.col(name) <= pl.col("high"))
         )
+        real = held.filter(pl.col("strategy") != PLACEBO)
         of = held.group_by("strategy", "patients", "prevalence", "relatedness").agg(
             pl.col("held").mean()
         )
@@ -87,7 +88,7 @@ def coverage(rows: pl.DataFrame) -> None:
             "relatedness", index=["strategy", "patients", "prevalence"], values="held"
         )
         table(
-            f"Coverage of the {truth}: {share(held['held'])}, per relatedness",
+            f"Coverage of the {truth}: {share(real['held'])} without the placebo, per relatedness",
             wide.columns,
             (
                 (*row[:3], *("–" if one is None else f"{100 * one:.1f} %" for one in row[3:]))
@@ -104,6 +105,13 @@ def power(rows: pl.DataFrame) -> None:
         found=pl.when(pl.col("expected") > 0)
         .then(pl.col("verdict") == "helps")
         .otherwise(pl.col("verdict") == "harms"),
+    )
+    at = real.filter((pl.col("truth").abs() / pl.col("smallest_effect")).is_between(0.9, 1.1))
+    told = pl.when(pl.col("truth") > 0).then(pl.lit("helps")).otherwise(pl.lit("harms"))
+    print(
+        "\nFound, of the comparisons whose own networks' true difference is within a tenth of the "
+        "smallest effect the study stated: "
+        + share(at.select(pl.col("verdict") == told)["verdict"])
     )
     table(
         "Power",

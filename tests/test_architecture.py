@@ -81,9 +81,10 @@ def levels() -> list[list[tuple[str, str]]]:
 
 
 def allowed() -> dict[str, set[str]]:
-    basis = {"errors", "config", "construct"}
+    basis = {"errors", "config", "construct", "tasks"}
     known: dict[str, set[str]] = {"errors": set(), "construct": {"errors"}}
     known["config"] = {"errors", "construct"}
+    known["tasks"] = {"errors", "config"}
     below = set(basis)
     for level in levels()[1:]:
         for name, only in level:
@@ -94,7 +95,7 @@ def allowed() -> dict[str, set[str]]:
 
 def test_documented_arrows_are_read():
     arrows = allowed()
-    assert arrows["preparation"] == {"errors", "config", "construct", "cohorts"}
+    assert arrows["preparation"] == {"errors", "config", "construct", "tasks", "cohorts"}
     assert "transfer" in arrows["training"]
     assert "reporting" not in arrows["training"]
     assert "stages" in arrows["cli"]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from medgraft.errors import StageError
-from medgraft.evaluation.champion import choose_champion, row_losses
+from medgraft.evaluation.champion import choose_champion, row_losses, validation_losses
+from medgraft.evaluation.intervals import estimate
 
 from .planted import make_study
 
@@ -23,6 +24,16 @@ def test_baseline_ships_when_source_does_not_beat_it():
     champion = choose(make_study({"scratch": 0.8, "tuned": 0.8}))
     assert (champion.strategy, champion.uses_source) == ("scratch", False)
     assert "does not beat scratch" in champion.reason
+
+
+def test_source_that_just_leaves_chance_behind_does_not_ship():
+    """p = 0.021: a 95 % interval leaves 0 out, the guard's 98 % does not; at p = 0.015 it ships."""
+    for strength, p, ships in ((0.85, 0.021, "scratch"), (0.86, 0.015, "tuned")):
+        study = make_study({"scratch": 0.8, "tuned": strength})
+        losses = validation_losses(study, draws=500, seed=3)
+        assert estimate(losses["tuned"] - losses["scratch"]).p == pytest.approx(p, abs=5e-4)
+        assert choose(study).strategy == ships
+    assert "(98 % CI -0.0" in choose(study).reason
 
 
 def test_simplest_of_equals_is_taken():

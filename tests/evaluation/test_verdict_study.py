@@ -30,8 +30,8 @@ def simulated(verdict, tmp_path_factory):
         folder = tmp_path_factory.mktemp("studies")
         verdict.pretrain_networks(setting, folder / f"source_{setting.number}")
         for first in range(0, STUDIES, verdict.AT_ONCE):
-            verdict.simulate(setting, first, verdict.AT_ONCE, folder)
-        return pl.concat([pl.read_parquet(path) for path in folder.glob("*.parquet")])
+            verdict.judge(setting, first, verdict.AT_ONCE, folder)
+        return pl.concat([pl.read_parquet(path) for path in folder.glob("judged_*.parquet")])
 
     return simulate
 

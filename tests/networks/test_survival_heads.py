@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.func import vmap
 
-from medgraft.evaluation.survival import row_grid_loss
 from medgraft.networks.heads.survival import CoxHead, DiscreteTimeHead, breslow, cox_loss, grid_loss
+from medgraft.tasks import task as tasks
 
 HORIZONS = torch.tensor([2.0, 5.0, 9.0])
 OUTCOME = {"name": "relapse", "task": "survival", "classes": [], "horizons": HORIZONS.tolist()}
@@ -78,7 +78,9 @@ def test_grid_loss_of_one_patient():
         y = torch.tensor([patient], dtype=torch.float32)
         told = float(grid_loss(outputs, y, HORIZONS)[0])
         assert told == pytest.approx(-np.log(probability), abs=1e-5)
-        evaluated = row_grid_loss(y.double().numpy(), survival.double().numpy(), HORIZONS.numpy())
+        evaluated = tasks.of("survival").row_losses(
+            y.double().numpy(), survival.double().numpy(), HORIZONS.numpy()
+        )
         assert evaluated[0] == pytest.approx(-np.log(probability), abs=1e-6)
 
 

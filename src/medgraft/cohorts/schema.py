@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
-Task = Literal["binary", "multiclass", "regression", "multilabel", "survival"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Outcome:
     """
 
     name: str
-    task: Task
+    task: str
     classes: tuple[str, ...] = ()
     unit: str = ""
     horizons: tuple[float, ...] = ()

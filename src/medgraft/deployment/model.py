@@ -13,10 +13,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from medgraft.construct import construct
-from medgraft.deployment.answers import named, width
 from medgraft.deployment.records import Records, records_of
-from medgraft.evaluation.predictions import to_probabilities
 from medgraft.networks.model import Network, build
+from medgraft.tasks import task as tasks
 from medgraft.training import weights
 from medgraft.training.finetune import prepared
 from medgraft.training.fit import outputs
@@ -40,6 +39,11 @@ class Model:
     outcome: Mapping[str, Any]
     outputs: Callable[[NDArray[Any]], Floats]
 
+    @property
+    def task(self) -> tasks.Task:
+        """What the outcome's arrays mean."""
+        return tasks.of(self.outcome["task"])
+
     def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Answer every record, in order, whatever the others are.
 
@@ -56,7 +60,7 @@ class Model:
             CohortError: a column is absent, unknown or named twice.
         """
         x, problems = self.records.read(frame)
-        answers = np.full((len(x), width(self.outcome)), np.nan)
+        answers = np.full((len(x), self.task.width(self.outcome)), np.nan)
         asked = np.array([row for row, found in enumerate(problems) if not found], dtype=int)
         for start in range(0, len(asked), BLOCK):
             block = asked[start : start + BLOCK]
@@ -69,12 +73,11 @@ class Model:
 
     def answers(self, x: NDArray[Any]) -> Floats:
         """Class probabilities `[n, classes]`, or values `[n, 1]`: the mean of all replicas."""
-        task = self.outcome["task"]
-        return np.mean([to_probabilities(raw, task) for raw in self.outputs(x)], axis=0)
+        return np.mean([self.task.probabilities(raw) for raw in self.outputs(x)], axis=0)
 
     def frame(self, answers: Floats, problems: list[str]) -> pl.DataFrame:
         """Answers `[n, outputs]` under their names; NaN becomes empty."""
-        columns = named(answers, self.outcome)
+        columns = self.task.columns(answers, self.outcome)
         return pl.DataFrame([*columns, pl.Series("problem", problems, dtype=pl.String)])
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from medgraft.deployment.answers import named, width
 from medgraft.deployment.records import Records, records_of
 from medgraft.preparation.arrays import read_json
+from medgraft.tasks import task as tasks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -131,10 +131,9 @@ def signature(records: Records, outcome: Mapping[str, Any]) -> ModelSignature:
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
-    columns = [
-        *named(np.empty((0, width(outcome))), outcome),
-        pl.Series("problem", dtype=pl.String),
-    ]
+    task = tasks.of(outcome["task"])
+    answers = task.columns(np.empty((0, task.width(outcome))), outcome)
+    columns = [*answers, pl.Series("problem", dtype=pl.String)]
     return ModelSignature(
         inputs=Schema([ColSpec(AnyType(), name, required=False) for name in records.columns]),
         outputs=Schema([ColSpec(KINDS[type(column.dtype)], column.name) for column in columns]),

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,11 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy.special import expit, softmax
 
 from medgraft.errors import StageError
 from medgraft.evaluation.intervals import Sample, training_factor
 from medgraft.evaluation.metrics.metric import Bools, Floats, Integers
+from medgraft.tasks import task as tasks
 
 Labels = npt.NDArray[np.object_]
 
@@ -82,10 +81,10 @@ class Study:
 
 
 def _fewest(outcome: Floats, patient: Integers, task: str) -> int:
-    if task in ("binary", "multiclass", "survival"):
-        label = outcome[:, 1] if task == "survival" else outcome
-        return min((len(np.unique(patient[label == one])) for one in np.unique(label)), default=0)
-    return len(np.unique(patient))
+    label = tasks.of(task).classes(outcome)
+    if label is None:
+        return len(np.unique(patient))
+    return min((len(np.unique(patient[label == one])) for one in np.unique(label)), default=0)
 
 
 def load_study(prepared: Path, finetuned: Path) -> Study:
@@ -164,37 +163,6 @@ def _codes(patient: Integers) -> Integers:
     return np.unique(patient, return_inverse=True)[1].astype(np.int64)
 
 
-def to_probabilities(raw: Floats, task: str) -> Floats:
-    """Turn raw outputs [m, outputs] into class probabilities [m, C]; values stay as they are.
-
-    Several labels: their probabilities [m, L]; survival: its probability at the horizons [m, T].
-
-    Raises StageError for a task that is not known.
-    """
-    return _link(task)(raw.astype(np.float64))
-
-
-def _link(task: str) -> Callable[[Floats], Floats]:
-    if task not in LINKS:
-        raise StageError(f"expected a task among {', '.join(LINKS)}, got {task!r}")
-    return LINKS[task]
-
-
-def _sigmoid(raw: Floats) -> Floats:
-    # Not 1 - p: that loses the small probabilities which the log loss is made of.
-    return np.concatenate([expit(-raw), expit(raw)], axis=1)
-
-
-LINKS: dict[str, Callable[[Floats], Floats]] = {
-    "binary": _sigmoid,
-    "multiclass": lambda raw: softmax(raw, axis=1),
-    "regression": lambda raw: raw,
-    "multilabel": expit,
-    # A correction fitted on few patients may let a curve rise; nobody lives again.
-    "survival": lambda raw: np.exp(-np.exp(np.maximum.accumulate(raw, axis=1))),
-}
-
-
 def _present(path: Path) -> Path:
     if not path.is_file():
         raise StageError(f"{path} is missing: the stage that writes it has not run")
@@ -221,7 +189,7 @@ def _load_strategy(
     frame = pl.read_parquet(_present(folder / "predictions.parquet")).with_columns(
         pl.col("replica", "row").cast(pl.Int64)
     )
-    outputs = _outputs(frame, folder.name, schema)
+    task, outputs = tasks.of(schema["task"]), _outputs(frame, folder.name, schema)
     frame = frame.filter(pl.col("replica").is_in(design["replica"].to_list()))
     _refuse_non_finite(frame, folder.name, outputs)
     test = _part(frame, design, part="test", strategy=folder.name)
@@ -229,13 +197,13 @@ def _load_strategy(
     runs = int(design["run"].max()) + 1  # type: ignore[arg-type]
     _refuse_gaps(test, folder.name, runs=runs, tested=tested)
     test = test.sort("run", "row")
-    predicted = to_probabilities(test.select(outputs).to_numpy(), schema["task"])
+    predicted = task.probabilities(_raw(test, outputs))
     return StrategyResult(
         test=predicted.reshape(runs, len(tested), -1),
         fold=test["fold"].to_numpy().astype(np.int64).reshape(runs, len(tested)),
         validation_run=validation["run"].to_numpy().astype(np.int64),
         validation_row=validation["row"].to_numpy().astype(np.int64),
-        validation=to_probabilities(validation.select(outputs).to_numpy(), schema["task"]),
+        validation=task.probabilities(_raw(validation, outputs)),
         uses_source=bool(summary["uses_source"]),
         fitted_parameters=int(summary["fitted_parameters"]),
         description=str(summary["description"]),
@@ -243,16 +211,18 @@ def _load_strategy(
 
 
 def _outputs(frame: pl.DataFrame, strategy: str, schema: dict[str, Any]) -> list[str]:
-    _link(schema["task"])
     names = [name for name in frame.columns if name.startswith("output_")]
-    several = schema["task"] not in ("binary", "regression")
-    expected = len(schema["classes"] or schema["horizons"]) if several else 1
+    expected = tasks.of(schema["task"]).outputs(schema)
     if len(names) != expected:
         raise StageError(
             f"strategy {strategy}: expected {expected} output columns for a {schema['task']} "
             f"outcome, got {len(names)}"
         )
     return [f"output_{i}" for i in range(expected)]
+
+
+def _raw(frame: pl.DataFrame, outputs: list[str]) -> Floats:
+    return frame.select(outputs).to_numpy().astype(np.float64)
 
 
 def _refuse_non_finite(frame: pl.DataFrame, strategy: str, outputs: list[str]) -> None:

@@ -4,8 +4,6 @@ import numpy as np
 
 from medgraft.evaluation.metrics.metric import Bools, Floats, ratio
 
-EPS = np.finfo(np.float64).eps
-
 
 def product_limit(
     time: Floats, event: Bools, weight: Floats, *, at: Floats, before: bool = False
@@ -51,25 +49,6 @@ def restricted_mean(survival: Floats, horizons: Floats) -> Floats:
     """
     known = np.concatenate([np.ones((len(survival), 1)), survival], axis=1)
     return np.trapezoid(known, np.concatenate([[0.0], horizons]), axis=1)
-
-
-def row_grid_loss(outcome: Floats, survival: Floats, horizons: Floats) -> Floats:
-    """Minus the log probability of what was seen of each patient on the grid, in nats, [n].
-
-    outcome: [n, 2] time and event. survival: [n, T] at the horizons [T]. An event counts for the
-    interval (h_j-1, h_j] it fell into; who was censored is known to have lived to the last horizon
-    not after that, and so is who had the event after the grid. Probabilities under 2.2e-16 count as
-    that.
-    """
-    time, event = outcome[:, 0], outcome[:, 1] == 1
-    rows, middles = np.arange(len(time)), horizons - np.diff(horizons, prepend=0) / 2
-    known = np.concatenate([np.ones((len(survival), 1)), survival], axis=1)
-    to_half = np.searchsorted(middles, time, "right")
-    lived = np.where(event, np.searchsorted(horizons, time, "left"), to_half)
-    seen = known[rows, lived]
-    died = event & (lived < len(horizons))
-    seen = seen - np.where(died, known[rows, np.minimum(lived + 1, len(horizons))], 0.0)
-    return -np.log(np.maximum(seen, EPS))
 
 
 def brier_at(outcome: Floats, survival: Floats, horizons: Floats, weight: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """What a careful reader of the data would want to know before believing any result."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from medgraft.errors import CohortError
 from medgraft.preparation.alignment import Aligned, Drift, Table
 from medgraft.preparation.copies import repeated_patients
 from medgraft.preparation.findings import Finding, count
+from medgraft.tasks import task as tasks
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def _recorded(cohorts: Sequence[Cohort]) -> Iterator[Finding]:
 
 def _outcomes(table: Table) -> Iterator[Finding]:
     """How often each class, label or event occurs in a role."""
-    sizes, total = _sizes(table), len(table)
+    sizes = tasks.of(table.outcome.task).sizes(table.y, table.outcome.classes)
+    total = len(table)
     if not sizes:
         return
     name = table.outcome.name
@@ -97,13 +99,3 @@ def _outcomes(table: Table) -> Iterator[Finding]:
         if not size:
             message = f"no patient of the {table.role} has {name}={label}"
             yield Finding("absent class", "warning", table.role, 0, message)
-
-
-def _sizes(table: Table) -> Mapping[str, int]:
-    """Rows with each class or label, or with the event; nothing for a value."""
-    outcome = table.outcome
-    if outcome.task == "survival":
-        return {"event": int(table.y[:, 1].sum())}
-    if outcome.task == "multilabel":
-        return dict(zip(outcome.classes, np.nansum(table.y, axis=0).astype(int), strict=True))
-    return {label: int((table.y == index).sum()) for index, label in enumerate(outcome.classes)}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from medgraft.cohorts.schema import Outcome
 from medgraft.preparation.alignment import Aligned, Table
 from medgraft.preparation.findings import Finding, listed
+from medgraft.tasks import task as tasks
 
 # A feature that tells the outcome of every patient is called a leak when shuffled outcomes would do
 # so in less than one study in a thousand (all features together).
@@ -32,17 +33,11 @@ def findings(aligned: Aligned) -> Iterator[Finding]:
 
 def _single(table: Table) -> Iterator[Table]:
     """The table with one number per row as its outcome: time and event apart, each label alone."""
-    name, y = table.outcome.name, table.y
-    if table.outcome.task == "survival":
-        yield replace(table, y=y[:, 0], outcome=Outcome(f"the time of {name}", "regression"))
-        event = Outcome(f"the event of {name}", "binary", ("censored", "event"))
-        yield replace(table, y=y[:, 1], outcome=event)
-    elif table.outcome.task == "multilabel":
-        for i, label in enumerate(table.outcome.classes):
-            known = table.take(~np.isnan(y[:, i]))
-            yield replace(known, y=known.y[:, i], outcome=Outcome(label, "binary", ("no", "yes")))
-    else:
-        yield table
+    outcome = table.outcome
+    for part in tasks.of(outcome.task).parts(outcome.name, table.y, outcome.classes):
+        kind = "multiclass" if part.classes else "regression"
+        alone = Outcome(part.name, kind, part.classes)
+        yield replace(table.take(part.rows), y=part.y, outcome=alone)
 
 
 def _measured(aligned: Aligned, table: Table) -> Iterator[tuple[str, Numbers]]:
@@ -93,7 +88,7 @@ def _tells_outcome(outcome: Outcome, values: Numbers, y: Numbers, features: int)
     """
     if len(np.unique(y)) < 2 or len(np.unique(values)) < 2:
         return False
-    if outcome.task == "regression":
+    if not outcome.classes:
         return len(y) > 2 and abs(np.corrcoef(values, y)[0, 1]) > 1 - 1e-12
     kinds, value = np.unique(values, return_inverse=True)
     classes = np.unique(np.stack([value, y.astype(np.int64)]), axis=1).shape[1]
@@ -110,7 +105,7 @@ def _separates(outcome: Outcome, values: Numbers, y: Numbers, features: int) -> 
     """
     if len(np.unique(y)) < 2:
         return False
-    if outcome.task == "regression":
+    if not outcome.classes:
         from scipy.stats import rankdata
 
         perfect = any(np.array_equal(rankdata(v), rankdata(y)) for v in (values, -values))

@@ -6,7 +6,7 @@ sizes or source networks leaves the patients and seeds of those drawn before as 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from medgraft.cohorts.schema import PARTS, Outcome, Part
 from medgraft.errors import CohortError, ConfigError
 from medgraft.preparation.findings import count
+from medgraft.tasks import task as tasks
 
 BINS = 10
 
@@ -149,15 +150,12 @@ class _People:
     def of(cls, patient: Integers, y: NDArray, outcome: Outcome, where: str) -> "_People":
         patient = np.asarray(patient, dtype=np.int64)
         weight = np.bincount(patient)
-        if outcome.task == "survival":
-            y, outcome = y[:, 1], replace(outcome, classes=("censored", "event"))
-        if outcome.task == "multilabel":
-            y, outcome = _rarest_label(y), replace(outcome, classes=("none", *outcome.classes))
-        if outcome.task == "regression":
+        found = tasks.of(outcome.task).strata(y, outcome.classes)
+        if found is None:
             stratum = _value_strata(np.bincount(patient, weights=y) / weight)
             return cls(where, patient, stratum, weight, (), 2)
-        stratum = _class_strata(patient, np.asarray(y, dtype=np.int64))
-        labels = tuple(f"{outcome.name}={label}" for label in outcome.classes)
+        stratum = _class_strata(patient, found[0])
+        labels = tuple(f"{outcome.name}={label}" for label in found[1])
         return cls(where, patient, stratum, weight, labels, len(np.unique(stratum)))
 
     def check(self, folds: int) -> None:
@@ -206,18 +204,6 @@ def _class_strata(patient: Integers, y: Integers) -> Integers:
     present[patient, y] = True
     rarity = present.sum(axis=0)
     return np.where(present, rarity, len(patient) + 1).argmin(axis=1)
-
-
-def _rarest_label(y: NDArray) -> Integers:
-    """For each row [n, L] the number (from 1) of the rarest label that holds; 0 for none.
-
-    Rows of which there are too few to spread over folds join the largest group.
-    """
-    holds = np.nan_to_num(y) == 1
-    rarity = np.where(holds, holds.sum(axis=0), len(y) + 1)
-    rarest = np.where(holds.any(axis=1), rarity.argmin(axis=1) + 1, 0)
-    sizes = np.bincount(rarest)
-    return np.where(sizes[rarest] < BINS, sizes.argmax(), rarest)
 
 
 def _value_strata(value: NDArray) -> Integers:

@@ -12,10 +12,10 @@ import torch
 from medgraft.config import Target
 from medgraft.errors import ConfigError
 from medgraft.evaluation.metrics.metric import CLASSIFICATION, Floats
-from medgraft.evaluation.predictions import to_probabilities
 from medgraft.evaluation.transferability import OF_TASK
 from medgraft.networks.model import Network, build
 from medgraft.preparation.arrays import read, read_design
+from medgraft.tasks import task as tasks
 from medgraft.training import replicas, weights
 from medgraft.training.batches import chunk
 from medgraft.training.patients import Patients
@@ -49,7 +49,7 @@ def evidence(prepared: Path, pretrained: Path, *, head: Target) -> list[dict[str
     for replica, rows in enumerate(patients.train):
         template.load_state_dict({name: value[replica] for name, value in state.items()})
         features, outputs = _seen(template, patients.x, rows)
-        said = to_probabilities(outputs, classes) if classes else None
+        said = tasks.of(classes).probabilities(outputs) if classes else None
         scores.append(dict(OF_TASK[task](features, said, patients.y[rows].astype(np.float64))))
     return scores
 

@@ -7,29 +7,8 @@ from medgraft.evaluation.metrics.metric import (
     Integers,
     Metric,
     mean,
-    ratio,
 )
-
-
-def row_log_loss(outcome: Floats, prediction: Floats) -> Floats:
-    """Minus the log probability of the true class, in nats, [n].
-
-    outcome: [n] class index. prediction: [n, C]. Probabilities under 2.2e-16 count as that, so one
-    row costs at most 36 nats (the convention of scikit-learn).
-    """
-    of_truth = np.take_along_axis(prediction, outcome.astype(np.int64)[:, None], axis=1)[:, 0]
-    return -np.log(np.maximum(of_truth, np.finfo(np.float64).eps))
-
-
-def row_label_loss(outcome: Floats, prediction: Floats) -> Floats:
-    """Mean of minus the log probability of what is true of every label a row recorded, [n].
-
-    outcome: [n, L], 0, 1 or NaN where not recorded. prediction: [n, L], as in `row_log_loss`.
-    """
-    of_truth = np.where(outcome == 1, prediction, 1 - prediction)
-    losses = -np.log(np.maximum(of_truth, np.finfo(np.float64).eps))
-    known = ~np.isnan(outcome)
-    return ratio(np.where(known, losses, 0.0).sum(axis=1), known.sum(axis=1).astype(np.float64))
+from medgraft.tasks import task as tasks
 
 
 class Brier(Metric):
@@ -65,4 +44,4 @@ class LogLoss(Metric):
         self, outcome: Floats, prediction: Floats, weight: Floats, fold: Integers
     ) -> Floats:
         """Return the log loss [B]; see `Metric`."""
-        return mean(row_log_loss(outcome, prediction), weight)
+        return mean(tasks.of("multiclass").row_losses(outcome, prediction), weight)

@@ -6,7 +6,8 @@ import numpy as np
 
 from medgraft.evaluation.metrics.metric import Bools, Floats, Integers, Metric, mean, ratio
 from medgraft.evaluation.metrics.ranking import within_fold_auroc
-from medgraft.evaluation.survival import brier_at, case_weights, restricted_mean, row_grid_loss
+from medgraft.evaluation.survival import brier_at, case_weights, restricted_mean
+from medgraft.tasks import task as tasks
 
 SURVIVAL = frozenset({"survival"})
 BLOCK = 1024
@@ -180,4 +181,4 @@ class GridLogLoss(SurvivalMetric):
         self, outcome: Floats, prediction: Floats, weight: Floats, fold: Integers
     ) -> Floats:
         """Return the log loss [B]; see `Metric`."""
-        return mean(row_grid_loss(outcome, prediction, self.horizons), weight)
+        return mean(tasks.of("survival").row_losses(outcome, prediction, self.horizons), weight)
