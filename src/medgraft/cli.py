@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     )
     checkpoint.add_argument("checkpoint", help="a folder, or a Hugging Face id owner/name")
     checkpoint.add_argument("--name", required=True, help="of the encoder and the pretext")
-    checkpoint.add_argument("--letters", required=True, help="of the sequences, e.g. ACGT")
+    checkpoint.add_argument("--letters", help="of the sequences, e.g. ACGT; none for images")
     checkpoint.add_argument("--revision", help="commit of the hub id: 40 hexadecimal digits")
     checkpoint.set_defaults(run=run_checkpoint)
 

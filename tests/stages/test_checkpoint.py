@@ -3,17 +3,19 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from networks.tiny_checkpoint import write
+from networks.tiny_checkpoint import write, write_seeing
 
 from .project import clone, done, medgraft
 
 pytestmark = pytest.mark.slow
+SEQUENCES = ("cohort=simulated_sequence", "preparation=sequence")
+IMAGES = ("cohort=simulated_image", "preparation=image")
 RUN = (
-    "cohort=simulated_sequence",
     "cohort.origin.source_patients=120",
     "cohort.origin.target_patients=60",
-    "preparation=sequence",
     "encoder=tiny",
     "pretext@pretrain.pretext=tiny",
     "strategies=[scratch,linear_probe]",
@@ -31,6 +33,28 @@ def test_checkpoint_reaches_a_verdict(tmp_path):
     folder = write(tmp_path / "tiny", "bert", max_position_embeddings=128)
     said = done(medgraft(project, "checkpoint", str(folder), "--name=tiny", "--letters=ACGT"))
     assert said == "choose it with: encoder=tiny pretext@pretrain.pretext=tiny\n"
-    done(medgraft(project, "repro", *RUN))
+    done(medgraft(project, "repro", *SEQUENCES, *RUN))
     verdict = json.loads((project / "work/evaluation/verdict.json").read_text())
     assert set(verdict["strategies"]) == {"linear_probe"}
+
+
+@pytest.mark.parametrize("kind", ["vit", "resnet"])
+def test_image_checkpoint_reaches_a_verdict(kind, tmp_path):
+    """Grey films of 24 × 24 pixels, a checkpoint of colour photographs, all replicas at once.
+
+    `linear_probe` trains a new head alone: the weights are those of the checkpoint.
+    """
+    pytest.importorskip("transformers")
+    project = clone(tmp_path / "project")
+    folder = write_seeing(tmp_path / "tiny", kind)
+    said = done(medgraft(project, "checkpoint", str(folder), "--name=tiny"))
+    assert said == "choose it with: encoder=tiny pretext@pretrain.pretext=tiny\n"
+    done(medgraft(project, "repro", *IMAGES, *RUN))
+    verdict = json.loads((project / "work/evaluation/verdict.json").read_text())
+    assert set(verdict["strategies"]) == {"linear_probe"}
+    given = load_file(folder / "model.safetensors")
+    probed = load_file(project / "work/finetuned/linear_probe/weights.safetensors")
+    # The convolution that sees the pixels: [width, channels, h, w], and one for each replica.
+    (first,) = (value for value in given.values() if value.dim() == 4 and value.shape[1] == 3)
+    (kept,) = (value for value in probed.values() if value.dim() == 5 and value.shape[2] == 3)
+    assert all(torch.equal(one, first) for one in kept)

@@ -1,7 +1,10 @@
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
+from contextlib import suppress
 
 import polars as pl
 import pytest
@@ -70,3 +73,25 @@ def test_processes_agree_with_batch_norm(start):
     two = start("two", "resnet", TWO | {"patience": 1}, everyone="yes")
     for name in ("weights.safetensors", "history.parquet"):
         assert (two / "by0" / name).read_bytes() == (two / "by1" / name).read_bytes()
+
+
+@pytest.mark.parametrize(("output", "expected"), [("terminal", True), ("file", False)])
+def test_bar_with_time_left_is_for_terminals(output, expected, root, tmp_path):
+    """On a terminal steps done, time taken and time left; a redirected output stays empty."""
+    ours, theirs = pty.openpty()
+    with (tmp_path / "log").open("wb") as log:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "tests.training.program", str(tmp_path), "mlp", "[40]", "{}"],
+            cwd=root,
+            env=os.environ | {"TERM": "xterm"},
+            stdout=theirs if output == "terminal" else log,
+            stderr=theirs,
+        )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the terminal closes when the program ends
+        while piece := os.read(ours, 65536):
+            shown += piece
+    assert started.wait() == 0
+    assert bool(re.search(r"\d+/\d+ .*0:00:\d\d • 0:00:\d\d", shown.decode())) == expected
+    assert (tmp_path / "log").read_bytes() == b""

@@ -1,17 +1,14 @@
 """`cohort.yaml`: what a user writes once about a folder of raw files."""
 
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medgraft.cohorts.cells import Ruled
 from medgraft.cohorts.codes import Code, Rule, Strict
-from medgraft.cohorts.kinds.expression import Expression
-from medgraft.cohorts.kinds.image import Image
+from medgraft.cohorts.kinds import kind as kinds
 from medgraft.cohorts.kinds.kind import Measured
-from medgraft.cohorts.kinds.sequence import Sequence
-from medgraft.cohorts.kinds.table import Category, Number
 from medgraft.cohorts.outcomes.listed import MultilabelList
 from medgraft.cohorts.outcomes.multilabel import Multilabel
 from medgraft.cohorts.outcomes.outcome import DescribedOutcome, classes_differ, coded
@@ -56,9 +53,10 @@ class Site(Strict):
         return self
 
 
-AnyColumn = Annotated[
-    Number | Category | Expression | Sequence | Image | Unused, Field(discriminator="kind")
-]
+if TYPE_CHECKING:
+    AnyColumn = Measured | Unused
+else:  # a kind is found by its module alone
+    AnyColumn = Annotated[Union[*kinds.every(), Unused], Field(discriminator="kind")]
 AnyOutcome = Annotated[
     Binary | Multiclass | Regression | Multilabel | MultilabelList | Survival,
     Field(discriminator="task"),

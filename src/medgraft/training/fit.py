@@ -146,7 +146,8 @@ def lightning_trainer(config: TrainerConfig) -> Any:
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
+        # Lightning draws it on the output; a redirected one would keep it.
+        enable_progress_bar=sys.stdout.isatty() and sys.stderr.isatty(),
         use_distributed_sampler=False,
     )
 

@@ -15,7 +15,7 @@ from medgraft.training import weights
 from medgraft.training.finetune import Study, finetune
 from medgraft.training.pretexts.checkpoint import Checkpoint, describe
 from medgraft.training.pretrain import pretrain
-from networks.tiny_checkpoint import LETTERS, write
+from networks.tiny_checkpoint import LETTERS, write, write_seeing
 
 from .. import simulated as sim
 
@@ -54,6 +54,38 @@ def test_reading_one_way_is_refused(tmp_path):
     with pytest.raises(ConfigError) as error:
         describe(str(folder), letters=LETTERS)
     assert "only encoders that read both ways can be used" in str(error.value)
+
+
+def test_image_checkpoint_is_described(tmp_path):
+    """No letters are asked for, and the yaml alone shapes an encoder of grey images."""
+    folder = write_seeing(tmp_path / "tiny")
+    told = describe(str(folder))
+    built = construct(told["encoder"], inputs=1)
+    built.adopt(checkpoints.trained(folder))
+    assert told["encoder"].keys() == {"_target_", "settings"}
+    assert built(torch.zeros(1, 1, 24, 24))[-1].shape == (1, 16, 3, 3)
+
+
+def test_image_checkpoint_without_maps_is_refused(tmp_path):
+    folder = write_seeing(tmp_path / "tiny", "swin")
+    with pytest.raises(ConfigError) as error:
+        describe(str(folder))
+    assert str(error.value) == (
+        f"{folder}: not every layer of a swin checkpoint answers with a map of the image; those "
+        "of ViT, DINOv2, ResNet and ConvNeXt do"
+    )
+
+
+def test_letters_are_for_sequences(tmp_path):
+    seeing, reading = write_seeing(tmp_path / "seeing"), write(tmp_path / "reading", "bert")
+    with pytest.raises(ConfigError) as error:
+        describe(str(seeing), letters=LETTERS)
+    assert str(error.value) == (
+        f"{seeing}: a vit checkpoint sees images; --letters is for sequences"
+    )
+    with pytest.raises(ConfigError) as error:
+        describe(str(reading))
+    assert str(error.value) == f"{reading}: a bert checkpoint reads sequences: expected --letters"
 
 
 def test_changed_weights_are_refused(tmp_path):

@@ -1,5 +1,8 @@
 """What every kind of measured column can do."""
 
+import importlib
+import inspect
+import pkgutil
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,6 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from medgraft.cohorts import kinds
 from medgraft.cohorts.cells import Reading
 from medgraft.cohorts.codes import Code, Rule, Strict
 from medgraft.cohorts.schema import Column
@@ -16,9 +20,10 @@ class Measured(Strict):
     """A column of measurements as `cohort.yaml` describes it.
 
     Most kinds give one number a row. A *block* kind gives an array a row (a sequence, an image) and
-    is then the only measurement of its cohort.
+    is then the only measurement of its cohort. `kind` is what `cohort.yaml` calls it, a Literal.
     """
 
+    kind: str
     description: str = ""
     missing: Literal["allowed", "never"] = "allowed"
     missing_codes: tuple[Code, ...] = ()
@@ -51,3 +56,21 @@ class Measured(Strict):
         """The rules whose codes must not contradict each other; none where cells hold no codes."""
         del missing
         return ()
+
+
+def every() -> tuple[type[Measured], ...]:
+    """Every kind there is: the classes in the modules beside this one that leave nothing abstract.
+
+    By module and by place in it, so that messages list them alike everywhere.
+    """
+    names = sorted(module.name for module in pkgutil.iter_modules(kinds.__path__))
+    modules = [importlib.import_module(f"{kinds.__name__}.{name}") for name in names]
+    return tuple(
+        found
+        for module in modules
+        for found in vars(module).values()
+        if isinstance(found, type)
+        and found.__module__ == module.__name__
+        and issubclass(found, Measured)
+        and not inspect.isabstract(found)
+    )

@@ -138,7 +138,7 @@ def scale(model: Any) -> float:
 
 def parts(model: Any) -> tuple[list[nn.Module], dict[str, nn.Module], dict[str, nn.Module]]:
     """A transformer's blocks, and the parts with values that stand before and after them."""
-    count = model.config.num_hidden_layers
+    count = getattr(model.config, "num_hidden_layers", None) or len(model.config.depths)
     lists = [
         (name, part)
         for name, part in model.named_modules()
