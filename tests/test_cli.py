@@ -53,7 +53,8 @@ def run(capsys):
 def test_help_lists_every_command(run):
     code, out, _ = run("--help")
     listed = re.findall(r"^    (\w+) +\S", out, re.MULTILINE)
-    assert (code, listed) == (0, ["repro", "compose", "fetch", "sources", "predict", "verdict"])
+    known = ["repro", "compose", "fetch", "sources", "predict", "explain", "verdict"]
+    assert (code, listed) == (0, known)
     assert "example: medgraft repro experiment=heart --mirror ../cohorts" in out
 
 

@@ -32,7 +32,8 @@ def test_terminal_sees_time_left(tmp_path, monkeypatch, capsys):
     design = pl.DataFrame(
         {"replica": [0, 1], "init_seed": [1, 2], "train": rows[:1] * 2, "validation": rows[1:] * 2}
     )
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for terminal in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
     pretrain(
         source,
         design,

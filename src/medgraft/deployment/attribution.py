@@ -22,6 +22,7 @@ from medgraft.construct import construct
 from medgraft.deployment.model import part
 from medgraft.errors import NotExplained, StageError
 from medgraft.networks.model import Network, build
+from medgraft.training.classical import reader, without
 from medgraft.training.replicas import Replicas, State, select
 from medgraft.transfer.baselines.learner import learner
 from medgraft.transfer.baselines.recipe import Arrays
@@ -72,12 +73,19 @@ def write_reference(folder: Path, x: NDArray[Any], rows: list[NDArray[Any]]) -> 
     from medgraft.training import weights
 
     state, description = weights.read(folder)
-    first = construct(description["network"]["input"], features=description["schema"]["features"])
+    spec, schema = description["network"], description["schema"]
+    first, kept = construct(spec["input"], features=schema["features"]), hidden(spec, schema)
     means = [
-        average(prepare, np.asarray(sorted(mine)), x)
+        average(prepare, np.asarray(sorted(mine)), without(x, kept))
         for prepare, mine in zip(preparations(first, state), rows, strict=True)
     ]
     save_file({"mean": torch.stack(means).float().contiguous()}, folder / REFERENCE)
+
+
+def hidden(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> list[int]:
+    """Features that the champion does without, as a learner of both cohorts does."""
+    learn_from = spec.get("learn_from", "target") if "baseline" in spec else "target"
+    return reader(spec["input"], schema, learn_from=learn_from).hidden
 
 
 def preparations(first: nn.Module, state: State) -> list[Callable[[Tensor], Tensor]]:
@@ -205,33 +213,41 @@ def exact(
             "are offered for networks and for weighted sums of the inputs"
         )
     first = construct(spec["input"], features=schema["features"])
-    prepare = preparations(first, state)
-    count = len(prepare)
+    prepare, scores = preparations(first, state), scored(recipe, spec)
+    count, kept = len(prepare), hidden(spec, schema)
     fitted = [
         {key: value[0].numpy() for key, value in part(select(state, [r]), "baseline.").items()}
         for r in range(count)
     ]
-    weights = [slopes(recipe.scores, arrays, reference[0].shape) for arrays in fitted]  # type: ignore[union-attr]
+    weights = [slopes(scores, arrays, reference[0].shape) for arrays in fitted]
     if any(len(each) != wide for each in weights):
         raise NotExplained(f"the baseline {name} has not learned every class: nothing to explain")
     task = schema["outcome"]["task"]
 
     def explain(x: NDArray[Any]) -> Shares:
-        raw = torch.from_numpy(np.array(x))
+        raw = torch.from_numpy(without(np.array(x), kept))
         found = []
         for r, (own, weight) in enumerate(zip(prepare, weights, strict=True)):
             z, zero = own(raw).double(), reference[r].double()
             parts = first.collect((z - zero)[:, None] * weight)
-            scores = [
-                torch.from_numpy(recipe.scores(fitted[r], at.numpy()))  # type: ignore[union-attr]
-                for at in (z, zero[None])
-            ]
+            said = [torch.from_numpy(scores(fitted[r], at.numpy())) for at in (z, zero[None])]
             shift = parts.mean(1, keepdim=True) if task == "multiclass" else 0.0
-            found.append((parts - shift, *(centred(each, task) for each in scores)))
+            found.append((parts - shift, *(centred(each, task) for each in said)))
         parts, ends, starts = (torch.stack(each).numpy() for each in zip(*found, strict=True))
         return Shares(parts, ends, starts[:, 0])
 
     return explain
+
+
+def scored(recipe: Any, spec: Mapping[str, Any]) -> Callable[[Arrays, NDArray[Any]], NDArray[Any]]:
+    """The scores of prepared patients of the target; a learner of both cohorts is told so by 0."""
+
+    def told(arrays: Arrays, inputs: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[Any] = recipe.scores(arrays, np.pad(inputs, ((0, 0), (0, 1))))
+        return found
+
+    scores: Callable[[Arrays, NDArray[Any]], NDArray[Any]] = recipe.scores
+    return told if spec.get("learn_from") == "both" else scores
 
 
 def slopes(
