@@ -1,61 +1,15 @@
 import json
-import shutil
 
-import numpy as np
 import pytest
 
 from medgraft import cli, sources
-
-DESCRIPTION = """\
-name: mine
-patient: id
-outcomes:
-  died: {column: died, task: binary, negative: [0], positive: [1]}
-  stay: {column: stay, task: regression, unit: days}
-columns:
-  a: {kind: number, unit: mg/l}
-  b: {kind: number, unit: mg/l}
-  c: {kind: number, unit: mg/l}
-sites:
-  alike: {file: alike.csv}
-  chance: {file: chance.csv}
-  small: {file: small.csv}
-"""
-# How strongly `a` decides who dies.
-SITES = {"alike": (400, 3.0), "chance": (400, 0.0), "small": (80, 3.0)}
-OWN = (
-    "cohort=own", "cohort.folder=data/mine", "cohort.outcome.target=died",
-    "cohort.source=[alike]", "cohort.target=[small]",
-    "encoder.widths=[8]", "trainer.max_steps=300", "design.runs=1",
-)  # fmt: skip
+from sites import OWN, files, lay
 
 
 @pytest.fixture
 def project(root, tmp_path, monkeypatch):
-    """A project whose cohort has a source like the target, and one where chance decides."""
-    shutil.copytree(root / "conf", tmp_path / "conf")
-    (tmp_path / "conf" / "chosen.yaml").unlink(missing_ok=True)
-    shutil.copy(root / "dvc.yaml", tmp_path)
-    folder = tmp_path / "data" / "mine"
-    folder.mkdir(parents=True)
-    (folder / "cohort.yaml").write_text(DESCRIPTION)
-    for seed, (site, (rows, strength)) in enumerate(SITES.items()):
-        (folder / f"{site}.csv").write_text(table(site, rows, strength, seed))
     monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def table(site: str, rows: int, strength: float, seed: int) -> str:
-    stream = np.random.default_rng(seed)
-    x = stream.normal(size=(rows, 3))
-    drive = strength * x[:, 0] + stream.logistic(size=rows)
-    lines = [f"{site}-{i},{a},{b},{c},{int(d > 0)},{d}" for i, ((a, b, c), d) in
-             enumerate(zip(x.round(3), drive, strict=True))]  # fmt: skip
-    return "\n".join(["id,a,b,c,died,stay", *lines]) + "\n"
-
-
-def files(folder) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return lay(root, tmp_path)
 
 
 def ask(*arguments: str) -> int:

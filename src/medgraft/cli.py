@@ -71,6 +71,17 @@ def parser() -> argparse.ArgumentParser:
     sources.add_argument("--mirror", type=Path, help="folder that holds published files, offline")
     sources.set_defaults(run=run_sources)
 
+    pairs = commands.add_parser(
+        "pairs", help="study every site as the source of every other, in one table", add_help=False
+    )
+    pairs.add_argument("-h", "--help", action=GroupsHelp, nargs=0, help="show this and exit")
+    pairs.add_argument(
+        "overrides", nargs="*", help="sites=[SITE,SITE] (or all) and Hydra overrides"
+    )
+    pairs.add_argument("--config-dir", type=Path, help="your own conf/, searched beside this one")
+    pairs.add_argument("--mirror", type=Path, help="folder that holds published files, offline")
+    pairs.set_defaults(run=run_pairs)
+
     predict = commands.add_parser("predict", help="ask the champion about new patients")
     predict.add_argument("--input", type=Path, required=True, help="raw records, .csv or .csv.gz")
     predict.add_argument("--output", type=Path, required=True, help="answers, one row per record")
@@ -182,6 +193,16 @@ def run_sources(chosen: argparse.Namespace) -> int:
 
     overrides = [*chosen.overrides, *search_path(chosen.config_dir)]
     print(sources_table(compare(config.project_root(), overrides, mirror=chosen.mirror)))
+    return 0
+
+
+def run_pairs(chosen: argparse.Namespace) -> int:
+    """Study every ordered pair of sites in a folder of its own; print one table."""
+    from medgraft.pairs import compare
+    from medgraft.reporting.pairs import pairs_table
+
+    overrides = [*chosen.overrides, *search_path(chosen.config_dir)]
+    print(pairs_table(compare(config.project_root(), overrides, mirror=chosen.mirror)))
     return 0
 
 

@@ -94,7 +94,7 @@ def _table(verdict: Mapping[str, Any]) -> str:
     header = ("strategy", verdict["primary"], "difference [95 % CI]", "p (Holm)", "verdict")
     rows = [
         (
-            _cut(row["strategy"]),
+            cut(row["strategy"]),
             shown(row["value"]),
             difference(row),
             p_value(row["p_holm"]),
@@ -106,7 +106,8 @@ def _table(verdict: Mapping[str, Any]) -> str:
     return "\n".join([*aligned([header, *rows]), textwrap.fill(legend, WIDTH)])
 
 
-def _cut(name: str) -> str:
+def cut(name: str) -> str:
+    """Shorten a name for a column of a terminal."""
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
@@ -134,7 +135,7 @@ def sources_table(told: Mapping[str, Any]) -> str:
     header = ("source", "patients", *SCORES.values(), "mean rank")
     rows = [
         (
-            _cut(name),
+            cut(name),
             f"{one['patients']:,}",
             *(shown(one["scores"].get(score, {}).get("mean")) for score in SCORES),
             shown(one["mean_rank"]),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from medgraft.config import stage_params
 from medgraft.preparation.arrays import read, read_design
@@ -13,24 +15,29 @@ from medgraft.stages.run import FINETUNED, PREPARED, PRETRAINED, run
 def finetune(name: str) -> None:
     """Carry out the strategy of this name."""
     params = stage_params("finetune", key=name)
+    carry_out(name, params, prepared=PREPARED, pretrained=PRETRAINED, out=FINETUNED / name)
+
+
+def carry_out(name: str, params: Any, *, prepared: Path, pretrained: Path, out: Path) -> None:
+    """Train a strategy on the target cohort in ``prepared`` as these parameters say."""
     from medgraft.training.finetune import Study
-    from medgraft.training.finetune import finetune as carry_out
+    from medgraft.training.finetune import finetune as train
 
     study = Study(
-        target=read(PREPARED / "target"),
-        design=read_design(PREPARED / "design.parquet"),
+        target=read(prepared / "target"),
+        design=read_design(prepared / "design.parquet"),
         parts={
             "input": params.preparation.input,
             "encoder": params.encoder,
             "head": params.task.head,
         },
-        pretrained=PRETRAINED,
+        pretrained=pretrained,
         config=params.finetune,
         trainer=params.trainer,
-        source_cohort=read(PREPARED / "source"),
-        source_design=read_design(PREPARED / "source_design.parquet"),
+        source_cohort=read(prepared / "source"),
+        source_design=read_design(prepared / "source_design.parquet"),
     )
-    carry_out(name, params.strategies[name], study, out=FINETUNED / name)
+    train(name, params.strategies[name], study, out=out)
 
 
 if __name__ == "__main__":

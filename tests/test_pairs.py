@@ -1,0 +1,86 @@
+import json
+
+import numpy as np
+import pytest
+
+from medgraft import cli, pairs
+from sites import OWN, files, lay
+
+SMALL = (
+    *(one for one in OWN if "design" not in one),
+    "design.runs=1", "design.sources=1", "design.folds=2", "evaluation.draws=200",
+    "strategies=[scratch,source_only,recalibrate]",
+)  # fmt: skip
+
+
+@pytest.fixture
+def project(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lay(root, tmp_path)
+
+
+def ask(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["pairs", *arguments])
+    return end.value.code or 0
+
+
+def test_every_ordered_pair_is_studied_once(project, capsys):
+    before = files(project)
+    assert ask("sites=[alike,small]", *SMALL) == 0
+    told = json.loads((project / "work" / "pairs" / "pairs.json").read_text())
+    assert [(p["source"], p["target"]) for p in told["pairs"]] == [
+        ("alike", "small"),
+        ("small", "alike"),
+    ]
+    assert told["pairs"][0]["patients"] == {"source": 400, "target": 80}
+    written = files(project)
+    assert {name for name in written if name not in before} == {
+        f"work/pairs/{name}.json" for name in ("alike_small", "small_alike", "pairs")
+    }
+    assert before.items() <= written.items()
+    out = capsys.readouterr().out
+    assert "alike   small   400 / 80  " in out
+    assert "recalibrate" in out
+
+
+def test_interrupted_command_goes_on(project, monkeypatch):
+    """What was studied is not studied again; with other parameters it is."""
+    studied = []
+    monkeypatch.setattr(pairs, "study", lambda config, _: studied.append(config.cohort.target))
+    monkeypatch.setattr(
+        pairs, "summary", lambda *_: {"best": None, "scores": {}, "ships": "", "patients": {}}
+    )
+    root = project
+    for overrides, times in (((), 2), ((), 0), (("seed=3",), 2)):
+        studied.clear()
+        pairs.compare(root, ["sites=[alike,small]", *SMALL, *overrides], mirror=None)
+        assert len(studied) == times
+
+
+def test_refused_pair_does_not_stop_the_others(project, capsys):
+    """A target too small for its folds is named, with the reason, under the table."""
+    path = project / "data" / "mine" / "small.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:4]) + "\n")
+    assert ask("sites=[alike,small]", *SMALL) == 0
+    assert "alike to small: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("sites", "message"),
+    [
+        ("sites=[alike,nowhere]", "sites: 'nowhere' is none of alike, chance, small"),
+        ("sites=[small]", "sites: expected two or more of alike, chance, small"),
+    ],
+)
+def test_mistake_is_one_line(project, capsys, sites, message):
+    assert ask(sites, *SMALL) == 2
+    assert capsys.readouterr().err == f"medgraft: {message}\n"
+    assert not (project / "work").exists()
+
+
+def test_best_p_is_adjusted_for_all_pairs():
+    """Holm 1979: the smallest times the number of pairs, the next times one less."""
+    found = [{"best": {"p_holm": p}} for p in (0.01, 0.2, 0.015)]
+    adjusted = [pair["p_all_pairs"] for pair in pairs.adjusted(found)]
+    np.testing.assert_allclose(adjusted, [0.03, 0.2, 0.03])
