@@ -160,6 +160,7 @@ class EvaluationConfig(Section):
     reference: str
     draws: int = Field(ge=200)
     set_level: float = Field(gt=0.5, lt=1)
+    sensitivity: float = Field(gt=0, le=1)
     worthwhile_difference: PositiveFloat | None = None
 
 

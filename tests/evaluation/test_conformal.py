@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from medgraft.evaluation.conformal import EACH, EVERYONE, conformal, least, threshold
+from medgraft.evaluation.conformal import (
+    EACH,
+    EVERYONE,
+    _among,
+    _thresholds,
+    conformal,
+    least,
+    threshold,
+)
 
 from .planted import make_study
 
@@ -99,6 +107,42 @@ def test_small_group_gets_no_coverage():
     assert np.isnan(told["young"].value)
     assert told["old"].patients == 45
     assert 0.5 < told["old"].value < 1
+
+
+def test_rows_of_a_patient_are_no_evidence_of_others():
+    """Five equal rows a patient: ranking rows would let 15 of 100 truths escape, not 10."""
+    stream, held, studies = np.random.default_rng(0), 0, 400
+    for _ in range(studies):
+        study = make_study({"tuned": 1.0})
+        patient = np.repeat(np.arange(12), 5)
+        risk = np.repeat(stream.uniform(0.05, 0.95, 12), 5)
+        outcome = np.repeat((stream.random(12) < risk[::5]).astype(float), 5)
+        test = np.stack([1 - risk, risk], axis=1)[None]
+        result = replace(
+            study.strategies["tuned"],
+            test=test,
+            fold=np.zeros((1, 60), dtype=int),
+            validation_run=np.zeros(55, dtype=int),
+            validation_row=np.arange(55),  # the last patient is tested
+            validation_fold=np.zeros(55, dtype=int),
+            validation=test[0, :55],
+        )
+        one = replace(
+            study, outcome=outcome, patient=patient, everyone=outcome, everyone_patient=patient
+        )
+        reach = _thresholds(one, result, 0.9)[0, -1]
+        held += 1 - test[0, -1, int(outcome[-1])] <= reach
+    assert held >= binom.ppf(1e-6, studies, 0.9)
+
+
+def test_nobody_missed_is_not_certainty():
+    """25 of 25: Clopper & Pearson's lower end is 0.863."""
+    study = make_study({"tuned": 1.0})
+    hits = np.ones((6, 60), dtype=bool)
+    rows = np.arange(60) < 25
+    found = _among(study, "split", hits, subgroup="", group="", rows=rows)
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(0.863, abs=1e-3)
 
 
 def test_survival_has_no_sets():

@@ -8,7 +8,7 @@ from medgraft.evaluation.savings import Curve, Saving, Savings
 from medgraft.evaluation.subgroups import GroupScore
 from medgraft.evaluation.utility import ALL, NONE, THRESHOLDS, DecisionCurve
 from medgraft.reporting.canvas import house_style
-from medgraft.reporting.readings import acted_on, read_off, transfers
+from medgraft.reporting.readings import Asked, acted_on, read_off, transfers
 from medgraft.reporting.savings import savings_figure
 from medgraft.reporting.subgroups import subgroups_figure
 from medgraft.reporting.utility import utility_figure
@@ -95,7 +95,7 @@ def test_absent_curve_says_how_to_get_one(binary, tmp_path, monkeypatch):
         METRICS,
         prepared=binary.prepared,
         finetuned=binary.folder / "finetuned",
-        level=0.8,
+        asked=Asked(0.8, 0.9),
         seed=0,
         folder=tmp_path,
     )

@@ -98,7 +98,7 @@ def test_scales_are_of_training_patients(finished_once):
     ("file", "own", "all_patients", "stage"),
     [
         ("pretrain.py", "template.fit(patients.x[rows], ", "template.fit(patients.x, ", "pretrain"),
-        ("finetune.py", "first.fit(patients.x[rows])", "first.fit(patients.x)", "finetune"),
+        ("classical.py", "read.fit(patients.x[rows])", "read.fit(patients.x)", "finetune"),
     ],
     ids=["networks", "baselines"],
 )

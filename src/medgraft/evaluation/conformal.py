@@ -5,12 +5,13 @@ Vovk, Gammerman & Shafer 2005 (Algorithmic Learning in a Random World); Angelopo
 judged on its test patients.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from medgraft.evaluation.metrics.metric import Bools, Floats, Integers
 from medgraft.evaluation.predictions import Labels, StrategyResult, Study
@@ -86,7 +87,7 @@ def conformal(
     if study.task not in TASKS:
         return f"prediction sets are offered for classes and values, the outcome is {study.task}"
     result, need = study.strategies[strategy], least(level)
-    held = [len(np.unique(study.everyone_patient[rows])) for _, _, rows, _ in _folds(result)]
+    held = [len(np.unique(study.everyone_patient[rows])) for _, _, rows, _ in result.validated()]
     if not held or min(held) < need:
         return (
             f"sets at {level:.0%} need {need} validation patients in every fold; the smallest has "
@@ -140,14 +141,6 @@ def told(sets: Sets) -> dict[str, Any]:
     return asdict(sets)
 
 
-def _folds(result: StrategyResult) -> Iterator[tuple[int, int, Integers, Floats]]:
-    """Run, fold, validation rows and what was predicted for them, of every replica."""
-    key = np.stack([result.validation_run, result.validation_fold])
-    for run, fold in np.unique(key, axis=1).T.tolist():
-        mine = (key == [[run], [fold]]).all(axis=0)
-        yield run, fold, result.validation_row[mine], result.validation[mine]
-
-
 def _scores(study: Study, rows: Integers, said: Floats) -> Floats:
     truth = study.everyone[rows]
     if study.task == "regression":
@@ -155,11 +148,20 @@ def _scores(study: Study, rows: Integers, said: Floats) -> Floats:
     return 1 - said[np.arange(len(rows)), truth.astype(np.int64)]
 
 
+def _worst(study: Study, rows: Integers, scores: Floats) -> Floats:
+    """One score per patient, the largest: rows of one patient are not exchangeable with others."""
+    patient, place = np.unique(study.everyone_patient[rows], return_inverse=True)
+    worst = np.full(len(patient), -np.inf)
+    np.maximum.at(worst, place, scores)
+    return worst
+
+
 def _thresholds(study: Study, result: StrategyResult, level: float) -> Floats:
     """The threshold of every run and row, [K, n]."""
     found = np.full(result.fold.shape, np.nan)
-    for run, fold, rows, said in _folds(result):
-        found[run, result.fold[run] == fold] = threshold(_scores(study, rows, said), level)
+    for run, fold, rows, said in result.validated():
+        scores = _worst(study, rows, _scores(study, rows, said))
+        found[run, result.fold[run] == fold] = threshold(scores, level)
     return found
 
 
@@ -167,9 +169,11 @@ def _by_class(study: Study, result: StrategyResult, level: float) -> Floats:
     """The threshold of every run, row and class, [K, n, C]."""
     found: Floats = np.full(result.test.shape, np.nan)
     classes = range(result.test.shape[-1])
-    for run, fold, rows, said in _folds(result):
+    for run, fold, rows, said in result.validated():
         scores, truth = _scores(study, rows, said), study.everyone[rows]
-        each = [threshold(scores[truth == c], level) for c in classes]
+        each = [
+            threshold(_worst(study, rows[truth == c], scores[truth == c]), level) for c in classes
+        ]
         found[run, result.fold[run] == fold] = each
     return found
 
@@ -179,7 +183,7 @@ def _fewest_of_class(study: Study, result: StrategyResult) -> int:
         return len(np.unique(study.everyone_patient[rows[study.everyone[rows] == label]]))
 
     labels = range(result.test.shape[-1])
-    return min(patients(rows, c) for _, _, rows, _ in _folds(result) for c in labels)
+    return min(patients(rows, c) for _, _, rows, _ in result.validated() for c in labels)
 
 
 def _sizes(kept: Bools) -> list[float]:
@@ -215,4 +219,7 @@ def _among(
         return Coverage(method, subgroup, group, people, *(float("nan"),) * 3, why)
     found = estimate_mean(hit[:, rows].astype(float), study.among(rows))
     low, high = np.clip(found.interval(), 0, 1).tolist()
+    if found.error == 0:  # nobody missed, or everybody: Clopper & Pearson 1934, of patients
+        exact = binomtest(round(found.value * people), people).proportion_ci()
+        low, high = exact.low, exact.high
     return Coverage(method, subgroup, group, people, found.value, low, high)

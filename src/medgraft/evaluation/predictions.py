@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,13 @@ class StrategyResult:
     uses_source: bool
     fitted_parameters: int
     description: str
+
+    def validated(self) -> Iterator[tuple[int, int, Integers, Floats]]:
+        """Run, fold, validation rows and what was predicted for them, of every replica."""
+        key = np.stack([self.validation_run, self.validation_fold])
+        for run, fold in np.unique(key, axis=1).T.tolist():
+            mine = (key == [[run], [fold]]).all(axis=0)
+            yield run, fold, self.validation_row[mine], self.validation[mine]
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ def sets_figure(study: Study, sets: Sets) -> Figure:
 def title(sets: Sets) -> str:
     """What the sets are worth, in a sentence."""
     found = next(c for c in sets.coverage if c.group == EVERYONE)
-    held = f"held the truth for {found.value:.0%} of patients"
-    meant = f"{sets.strategy}: answers made to hold the truth {sets.level:.0%} of the time {held}"
+    meant = f"{sets.strategy}: answers made to hold the truth {sets.level:.0%} of the time "
+    meant += "were judged on too few patients" if found.why else f"held it {found.value:.0%} of it"
     if not sets.sizes:
         return f"{meant}; they are {shown(sets.width)} wide on average"
     return f"{meant}; {sets.sizes['split'][1]:.0%} of them name a single class"

@@ -1,10 +1,19 @@
 """What a team reads off a study beside the verdict: figures, and their numbers."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from medgraft.evaluation import conformal, planning, savings, subgroups, utility
+from medgraft.evaluation import (
+    conformal,
+    planning,
+    recalibration,
+    savings,
+    subgroups,
+    thresholds,
+    utility,
+)
 from medgraft.evaluation.metrics.metric import Metric
 from medgraft.evaluation.predictions import Labels, Study, load_sizes, load_subgroups
 from medgraft.evaluation.summary import Evaluation, applicable, plain
@@ -23,6 +32,14 @@ MOST = 3
 """Strategies in a figure beside the reference."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How often prediction sets hold the truth, for which sensitivity a threshold is chosen."""
+
+    level: float
+    sensitivity: float
+
+
 def read_off(
     study: Study,
     evaluation: Evaluation,
@@ -30,13 +47,13 @@ def read_off(
     *,
     prepared: Path,
     finetuned: Path,
-    level: float,
+    asked: Asked,
     seed: int,
     folder: Path,
 ) -> dict[str, Figure]:
     """Write `folder`/readings.json and the figures of what the study allows to be read off it.
 
-    level: how often prediction sets are to hold the truth. Raises StageError as `load_study` does.
+    Raises StageError as `load_study` does.
     """
     metric = metrics[evaluation.verdict["primary"]]
     groups = load_subgroups(prepared)
@@ -47,7 +64,9 @@ def read_off(
             ),
             "net_benefit": _utility(study, evaluation),
             "subgroups": _subgroups(study, evaluation, metrics, groups=groups, seed=seed),
-            "prediction_sets": _sets(study, evaluation, level=level, groups=groups),
+            "prediction_sets": _sets(study, evaluation, level=asked.level, groups=groups),
+            "recalibration": (_recalibrated(study, evaluation, metrics, seed=seed), None),
+            "threshold": (_threshold(study, evaluation, asked.sensitivity, seed=seed), None),
             "shift": _shift(study, prepared, seed=seed),
             "sample_size": (_plans(evaluation, metric), None),
         }
@@ -120,6 +139,34 @@ def _sets(
     if isinstance(found, str):
         return {"why": found}, None
     return conformal.told(found), sets_figure(study, found)
+
+
+CALIBRATION = ("calibration_slope", "calibration_intercept", "brier", "log_loss", "ece")
+"""The metrics a correction of probabilities may move."""
+
+
+def _recalibrated(
+    study: Study, evaluation: Evaluation, metrics: Mapping[str, Metric], *, seed: int
+) -> dict[str, Any]:
+    if study.task not in ("binary", "multiclass"):
+        return {"why": f"corrections are offered for classes, the outcome is {study.task}"}
+    chosen = applicable(metrics, study.task, primary=evaluation.verdict["primary"])
+    scores, refused = recalibration.recalibration(
+        study,
+        {name: metric for name, metric in chosen.items() if name in CALIBRATION},
+        strategies=leading(study, evaluation),
+        draws=evaluation.verdict["draws"],
+        seed=seed,
+    )
+    return {"scores": [asdict(score) for score in scores], "refused": refused}
+
+
+def _threshold(
+    study: Study, evaluation: Evaluation, sensitivity: float, *, seed: int
+) -> dict[str, Any]:
+    champion, draws = evaluation.champion.strategy, evaluation.verdict["draws"]
+    found = thresholds.threshold(study, champion, sensitivity=sensitivity, draws=draws, seed=seed)
+    return {"why": found} if isinstance(found, str) else asdict(found)
 
 
 def _shift(study: Study, prepared: Path, *, seed: int) -> Reading:

@@ -68,6 +68,7 @@ def _results(study: Study, evaluation: Evaluation, metrics: Mapping[str, Metric]
         "strategies": _strategies(study, evaluation),
         "scores": _scores(study, evaluation),
         "measured": _measured(evaluation, metrics),
+        "labels": {metric.name: metric.label for metric in metrics.values()},
         "candidates": [asdict(candidate) for candidate in evaluation.champion.candidates],
     }
 

@@ -8,7 +8,7 @@ from medgraft.evaluation.predictions import load_study
 from medgraft.evaluation.summary import evaluate as judge
 from medgraft.preparation.arrays import check_seal
 from medgraft.reporting import figures, report
-from medgraft.reporting.readings import read_off
+from medgraft.reporting.readings import Asked, read_off
 from medgraft.stages.provenance import provenance
 from medgraft.stages.run import EVALUATION, FINETUNED, PREPARED, run
 
@@ -37,7 +37,7 @@ def evaluate() -> None:
         result,
         metrics,
         **places,
-        level=params.evaluation.set_level,
+        asked=Asked(params.evaluation.set_level, params.evaluation.sensitivity),
         seed=params.seed,
         folder=EVALUATION,
     )
