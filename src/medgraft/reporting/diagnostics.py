@@ -5,6 +5,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from medgraft.evaluation.calibration_curve import (
+    CalibrationCurve,
+    calibration_curve,
+    said_and_came,
+)
 from medgraft.evaluation.metrics.metric import Floats, Metric
 from medgraft.evaluation.metrics.ranking import within_fold_auroc
 from medgraft.evaluation.predictions import StrategyResult, Study
@@ -32,7 +37,8 @@ def calibration(study: Study, evaluation: Evaluation, *, outcome: str) -> Figure
     told = {
         name: said_and_came(study, study.strategies[name]) for name in leading(study, evaluation)
     }
-    figure = _calibration_panels(told, event, cases=_cases(study))
+    curves = smooth_curves(study, evaluation)
+    figure = _calibration_panels(told, event, cases=_cases(study), curves=curves)
     champion = evaluation.champion.strategy
     said, came = told[champion]
     return finish(
@@ -46,9 +52,35 @@ def calibration(study: Study, evaluation: Evaluation, *, outcome: str) -> Figure
             f"Predicted against observed share ({size(study)}; predictions averaged over the runs, "
             "by models that never saw the patient). Each point holds equally many "
             f"{_cases(study)}; bars are 95 % Wilson intervals of the observed share. On the "
-            "diagonal, predictions come true as often as they say. Below: how many "
-            f"{_cases(study)} got which prediction."
+            "diagonal, predictions come true as often as they say. "
+            f"{_spoken(curves.get(champion), said, cases=_cases(study))}"
+            f"Below: how many {_cases(study)} got which prediction."
         ),
+    )
+
+
+CURVE_DRAWS = 500
+"""Of patients, for the band of a smooth curve."""
+
+
+def smooth_curves(study: Study, evaluation: Evaluation) -> dict[str, CalibrationCurve]:
+    """The smooth calibration curves of the champion and the reference, where there are any."""
+    draws = min(CURVE_DRAWS, evaluation.verdict["draws"])
+    names = leading(study, evaluation)
+    found = {name: calibration_curve(study, name, draws=draws, seed=0) for name in names}
+    return {name: one for name, one in found.items() if not isinstance(one, str)}
+
+
+def _spoken(curve: CalibrationCurve | None, said: Floats, *, cases: str) -> str:
+    """The curve in a sentence, at a prediction that a quarter exceed."""
+    if curve is None:
+        return ""
+    told = float(np.quantile(said, 0.75))
+    lines = (curve.observed, curve.low, curve.high)
+    came, low, high = (100 * np.interp(told, curve.predicted, line) for line in lines)
+    return (
+        "The line is smoothed, its band the 95 % interval over patients: of 100 "
+        f"{cases} told {told:.0%} it came true for {came:.0f} ({low:.0f} to {high:.0f}). "
     )
 
 
@@ -134,20 +166,6 @@ def of_interest(study: Study, evaluation: Evaluation, metric: Metric) -> list[st
     return list(dict.fromkeys([*leading(study, evaluation), *untouched[:1], *transfer[:1]]))
 
 
-def said_and_came(study: Study, result: StrategyResult) -> tuple[Floats, Floats]:
-    """Return the predicted probability, averaged over runs, and whether it came true, [n] each.
-
-    Several labels: one entry for every label a row recorded.
-    """
-    prediction = result.test.mean(axis=0)
-    if study.outcome.ndim == 2:
-        known = ~np.isnan(study.outcome)
-        return prediction[known], study.outcome[known]
-    if prediction.shape[1] == 2:
-        return prediction[:, 1], study.outcome
-    return prediction.max(axis=1), (prediction.argmax(axis=1) == study.outcome).astype(np.float64)
-
-
 def equal_bins(said: Floats, came: Floats) -> Floats:
     """Cut rows [n] sorted by prediction into equally large bins, [bins, 3].
 
@@ -229,13 +247,19 @@ def _event(outcome: str, label: str) -> str:
 
 
 def _calibration_panels(
-    told: Mapping[str, tuple[Floats, Floats]], event: str, *, cases: str
+    told: Mapping[str, tuple[Floats, Floats]],
+    event: str,
+    *,
+    cases: str,
+    curves: Mapping[str, CalibrationCurve],
 ) -> Any:
     figure, axes = sheet(
         4.6, nrows=2, ncols=len(told), squeeze=False, sharex=True, height_ratios=(4, 1)
     )
     for column, (name, (said, came)) in enumerate(told.items()):
         _calibration_panel(axes[:, column], said, came, colour=COLOURS[column])
+        if name in curves:
+            _smooth_line(axes[0, column], curves[name], colour=COLOURS[column])
         axes[0, column].set_title(name)
     axes[0, 0].set_ylabel("observed share")
     axes[1, 0].set_ylabel(cases.replace(" ", "\n"))
@@ -249,10 +273,15 @@ def _calibration_panel(axes: Sequence[Any], said: Floats, came: Floats, *, colou
     low, high = wilson(share, rows)
     above.plot([0, 1], [0, 1], color="#999999", linewidth=1)
     above.vlines(centre, low, high, color=colour, linewidth=1.4)
-    above.plot(centre, share, "o-", color=colour, markersize=5, linewidth=1)
+    above.plot(centre, share, "o", color=colour, markersize=5)
     above.set_ylim(-0.02, 1.02)
     below.hist(said, bins=np.linspace(0, 1, 21), color="#8c8c8c", edgecolor="white", linewidth=0.5)
     below.set_xlim(-0.02, 1.02)
+
+
+def _smooth_line(axes: Any, curve: CalibrationCurve, *, colour: str) -> None:
+    axes.fill_between(curve.predicted, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(curve.predicted, curve.observed, color=colour, linewidth=1.4)
 
 
 def _ends(*values: Floats) -> tuple[float, float]:

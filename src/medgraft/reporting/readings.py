@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medgraft.evaluation import (
+    calibration_curve,
     conformal,
     planning,
     recalibration,
@@ -20,7 +21,7 @@ from medgraft.evaluation.summary import Evaluation, applicable, plain
 from medgraft.preparation.arrays import read, read_json, write_json
 from medgraft.reporting.canvas import Figure, house_style
 from medgraft.reporting.conformal import sets_figure
-from medgraft.reporting.diagnostics import leading
+from medgraft.reporting.diagnostics import leading, smooth_curves
 from medgraft.reporting.savings import savings_figure
 from medgraft.reporting.shift import drift_figure, shift
 from medgraft.reporting.subgroups import subgroups_figure
@@ -65,6 +66,7 @@ def read_off(
             "net_benefit": _utility(study, evaluation),
             "subgroups": _subgroups(study, evaluation, metrics, groups=groups, seed=seed),
             "prediction_sets": _sets(study, evaluation, level=asked.level, groups=groups),
+            "calibration": (_calibrated(study, evaluation), None),
             "recalibration": (_recalibrated(study, evaluation, metrics, seed=seed), None),
             "threshold": (_threshold(study, evaluation, asked.sensitivity, seed=seed), None),
             "shift": _shift(study, prepared, seed=seed),
@@ -139,6 +141,13 @@ def _sets(
     if isinstance(found, str):
         return {"why": found}, None
     return conformal.told(found), sets_figure(study, found)
+
+
+def _calibrated(study: Study, evaluation: Evaluation) -> dict[str, Any]:
+    curves = smooth_curves(study, evaluation)
+    if not curves:
+        return {"why": f"no smooth calibration curve of a {study.task} outcome"}
+    return calibration_curve.told(list(curves.values()))
 
 
 CALIBRATION = ("calibration_slope", "calibration_intercept", "brier", "log_loss", "ece")
