@@ -217,9 +217,9 @@ def test_plots_show_every_figure(explored):
     done(dvc(folder, "plots", "diff", "HEAD", "descent"))
     page = (folder / "dvc_plots" / "index.html").read_text()
     figures = sorted((folder / "work" / "evaluation" / "figures").glob("*.svg"))
-    assert {"calibration", "comparison", "learning", "performance", "roc", "utility"} == {
-        figure.stem for figure in figures
-    }
+    assert {figure.stem for figure in figures} == {
+        "calibration", "comparison", "drift", "learning", "performance", "roc", "sets", "utility",
+    }  # fmt: skip
     titles = [f"work/evaluation/figures/{figure.name}" for figure in figures]
     assert re.findall(r"<p>(.*?)</p>", page) == [
         text for title in titles for text in (title, "HEAD", "descent")

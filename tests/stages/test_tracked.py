@@ -121,7 +121,8 @@ def test_weights_are_kept_once(finished_once):
     work = digests(finished_once / "work", "*.safetensors")
     logged = digests(finished_once / "mlflow", "*.safetensors")
     # Copies of this project, in other tests, keep their champions here too.
-    assert work.pop("champion/weights.safetensors") in logged.values()
+    for served in ("weights", "reference"):
+        assert work.pop(f"champion/{served}.safetensors") in logged.values()
     assert not set(logged.values()) & set(work.values())
     assert len(set(work.values())) == len(work) == 1 + len(STRATEGIES)
 
