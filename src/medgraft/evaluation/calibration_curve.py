@@ -45,7 +45,8 @@ def calibration_curve(
     if study.task not in CLASSIFICATION:
         return f"a calibration curve needs one class of several, the outcome is {study.task}"
     said, came = said_and_came(study, study.strategies[strategy])
-    at = np.linspace(*np.quantile(said, (0.025, 0.975)), POINTS)  # beyond there is little to go by
+    first, last = np.quantile(said, (0.025, 0.975)).tolist()  # beyond is little to go by
+    at = np.linspace(first, last, POINTS)
     if at[0] == at[-1]:
         return "every prediction is the same"
     whole = smooth(said, came, np.ones((1, len(said))), at=at)[0]
