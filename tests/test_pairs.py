@@ -64,6 +64,7 @@ def test_refused_pair_does_not_stop_the_others(project, capsys):
     path.write_text("\n".join(path.read_text().splitlines()[:4]) + "\n")
     assert ask("sites=[alike,small]", *SMALL) == 0
     assert "alike to small: " in capsys.readouterr().out
+    assert not (project / "work" / "pairs" / "alike_small.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import yaml
 
 from medgraft import composition
 from medgraft.cohorts.parsing import describe
+from medgraft.cohorts.seal import folder_md5
 from medgraft.config import Config, validate, write_if_changed
 from medgraft.construct import construct
 from medgraft.errors import CohortError, ConfigError
@@ -100,14 +101,15 @@ def studied(config: Config, place: Path, scratch: Path) -> dict[str, Any]:
     try:
         told |= summary(study(config, scratch), scratch)
     except CohortError as refused:
-        told |= {"refused": str(refused)}
+        return told | {"refused": str(refused)}  # not kept: the file may be put right
     write_json(path, told)
     return told
 
 
 def fingerprint(config: Config) -> str:
-    """Of everything that may change a result; where the raw files lie does not."""
+    """Of everything that may change a result: parameters and raw files, wherever these lie."""
     said = config.model_dump(mode="json", exclude={"tracking": True, "cohort": {"folder"}})
+    said["raw"] = folder_md5(Path(config.cohort.folder))
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
