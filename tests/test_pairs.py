@@ -45,7 +45,7 @@ def test_every_ordered_pair_is_studied_once(project, capsys):
 
 
 def test_interrupted_command_goes_on(project, monkeypatch):
-    """What was studied is not studied again; with other parameters it is."""
+    """What was studied is not studied again; with other parameters or other raw files it is."""
     studied = []
     monkeypatch.setattr(pairs, "study", lambda config, _: studied.append(config.cohort.target))
     monkeypatch.setattr(
@@ -56,6 +56,11 @@ def test_interrupted_command_goes_on(project, monkeypatch):
         studied.clear()
         pairs.compare(root, ["sites=[alike,small]", *SMALL, *overrides], mirror=None)
         assert len(studied) == times
+    path = root / "data" / "mine" / "small.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+    studied.clear()
+    pairs.compare(root, ["sites=[alike,small]", *SMALL, "seed=3"], mirror=None)
+    assert len(studied) == 2
 
 
 def test_refused_pair_does_not_stop_the_others(project, capsys):

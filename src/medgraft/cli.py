@@ -63,23 +63,13 @@ def parser() -> argparse.ArgumentParser:
     sources = commands.add_parser(
         "sources", help="score candidate sources on a target's training patients", add_help=False
     )
-    sources.add_argument("-h", "--help", action=GroupsHelp, nargs=0, help="show this and exit")
-    sources.add_argument(
-        "overrides", nargs="+", help="target=SITE sources=[SITE,SITE] and Hydra overrides"
-    )
-    sources.add_argument("--config-dir", type=Path, help="your own conf/, searched beside this one")
-    sources.add_argument("--mirror", type=Path, help="folder that holds published files, offline")
+    studies_apart(sources, "target=SITE sources=[SITE,SITE] and Hydra overrides", nargs="+")
     sources.set_defaults(run=run_sources)
 
     pairs = commands.add_parser(
         "pairs", help="study every site as the source of every other, in one table", add_help=False
     )
-    pairs.add_argument("-h", "--help", action=GroupsHelp, nargs=0, help="show this and exit")
-    pairs.add_argument(
-        "overrides", nargs="*", help="sites=[SITE,SITE] (or all) and Hydra overrides"
-    )
-    pairs.add_argument("--config-dir", type=Path, help="your own conf/, searched beside this one")
-    pairs.add_argument("--mirror", type=Path, help="folder that holds published files, offline")
+    studies_apart(pairs, "sites=[SITE,SITE] (or all) and Hydra overrides", nargs="*")
     pairs.set_defaults(run=run_pairs)
 
     predict = commands.add_parser("predict", help="ask the champion about new patients")
@@ -106,6 +96,14 @@ def parser() -> argparse.ArgumentParser:
     verdict = commands.add_parser("verdict", help="print the last verdict")
     verdict.set_defaults(run=run_verdict)
     return top
+
+
+def studies_apart(command: argparse.ArgumentParser, told: str, *, nargs: str) -> None:
+    """What a command accepts that studies sites in folders of its own."""
+    command.add_argument("-h", "--help", action=GroupsHelp, nargs=0, help="show this and exit")
+    command.add_argument("overrides", nargs=nargs, help=told)
+    command.add_argument("--config-dir", type=Path, help="your own conf/, searched beside this one")
+    command.add_argument("--mirror", type=Path, help="folder that holds published files, offline")
 
 
 def takes_overrides(command: argparse.ArgumentParser) -> None:
