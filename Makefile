@@ -7,10 +7,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+# The successor of the documentation's theme advertises itself on every build.
+export NO_MKDOCS_2_WARNING := true
 # Two processes that share two cores must not start two threads each.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help repro test test-slow lint docs clean
+.PHONY: help repro test test-slow lint sbom docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,6 +37,9 @@ lint: .venv/installed ## style, types, security
 	ruff format --check .
 	mypy
 	bandit --quiet --configfile pyproject.toml --recursive src
+
+sbom: .venv/installed ## write sbom.json: every installed distribution, its version and licence
+	python tools/sbom.py > sbom.json
 
 docs: .venv/installed ## build the documentation into site/
 	mkdocs build --strict --quiet

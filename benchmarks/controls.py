@@ -3,6 +3,7 @@
     python benchmarks/controls.py                    # every simulated cohort of conf/experiment/
     python benchmarks/controls.py simulated_table    # this one
     python benchmarks/controls.py simulated_table:-1 # this one, for relatedness -1 alone
+    python benchmarks/controls.py simulated_table:-1:2 # and in world 2 alone
 
 Runs `medgraft repro experiment=<name>` in a clone for relatedness 1, 0 and -1, three worlds each,
 and prints a markdown row for each run. Expected by construction: 1 helps; 0 does not; at -1 the
@@ -72,12 +73,12 @@ def main() -> None:
     print(HEADER)
     good = []
     for asked in sys.argv[1:] or found:
-        experiment, _, alone = asked.partition(":")
+        experiment, *alone = asked.split(":")
         with tempfile.TemporaryDirectory() as place:
             project = Path(place) / "medgraft"
             subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project)], check=True)
-            for relatedness in (int(alone),) if alone else (1, 0, -1):
-                for world in WORLDS:
+            for relatedness in map(int, alone[:1] or (1, 0, -1)):
+                for world in map(int, alone[1:] or WORLDS):
                     verdict = repro(project, experiment, relatedness, world)
                     good.append(row(experiment, relatedness, world, verdict))
     sys.exit(not all(good))

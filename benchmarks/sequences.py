@@ -5,11 +5,12 @@
 One thread, one process. Preparation: 100,000 DNA sequences of 100 letters from csv to arrays on
 disk, a goal in seconds. Loading: training steps on memory-mapped tokens against a bare loop over
 the same tokens as tensors, in turn; prints the median ratio and its range. Relatives: how many
-mutants the MinHashes find.
+mutants common words find.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
 import time
@@ -63,18 +64,19 @@ def write_csv(path: Path, tokens: np.ndarray) -> None:
     path.write_text("sequence,ill\n" + "".join(rows))
 
 
-def preparation(folder: Path) -> None:
-    """Read, tokenise, look for copies of either strand, draw a design, write."""
+def preparation(folder: Path, identity: float | None) -> None:
+    """Read, tokenise, look for relatives (None: copies) of either strand, draw a design, write."""
     (folder / "cohort.yaml").write_text(DESCRIPTION)
     write_csv(folder / "large.csv", drawn(ROWS, seed=1))
     write_csv(folder / "small.csv", drawn(1000, seed=2))
     start, cpu = time.perf_counter(), time.process_time()
     sources, targets = ([load(folder, site, "ill")] for site in ("large", "small"))
     plan = Plan(runs=1, folds=5, validation_fraction=0.2)
-    prepare(sources, targets, modality=Sequences(None), plan=plan, out=folder / "prepared")
+    prepare(sources, targets, modality=Sequences(identity), plan=plan, out=folder / "prepared")
     print(
-        f"{ROWS} sequences of {LENGTH} letters, csv to arrays: {time.perf_counter() - start:.1f} s "
-        f"({time.process_time() - cpu:.1f} s of processor time), goal <= 10"
+        f"{ROWS} sequences of {LENGTH} letters, csv to arrays, identity {identity}: "
+        f"{time.perf_counter() - start:.1f} s ({time.process_time() - cpu:.1f} s of processor "
+        "time), goal <= 10"
     )
 
 
@@ -133,10 +135,10 @@ def loading(folder: Path) -> None:
 
 
 def relatives() -> None:
-    """Share of mutants on either strand that the MinHashes bring together, by identity."""
-    for length in (60, 100):
+    """Share of mutants on either strand that common words bring together, by identity."""
+    for others, length in itertools.product((4000, ROWS), (60, 100)):
         for identity in (0.8, 0.9):
-            tokens = drawn(4000, seed=3)[:, :length]
+            tokens = drawn(others, seed=3)[:, :length]
             kin, stream = tokens[:1000].copy(), np.random.default_rng(4)
             for row in kin:
                 places = stream.choice(length, round(length * (1 - identity)), replace=False)
@@ -145,7 +147,7 @@ def relatives() -> None:
             cpu = time.process_time()
             both = np.concatenate([tokens, kin])
             one, two = related(both, "ACGT", identity=identity, strands=True)
-            found = int(((two - one == 4000) & (one < 1000)).sum())
+            found = int(((two - one == others) & (one < 1000)).sum())
             print(
                 f"{length} letters, identity {identity}: {found} of 1000 mutants found among "
                 f"{len(both)}, {time.process_time() - cpu:.1f} s"
@@ -155,8 +157,11 @@ def relatives() -> None:
 def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
-        preparation(Path(place))
-        loading(Path(place))
+        for number, identity in enumerate((None, Sequences().identity)):
+            folder = Path(place) / str(number)
+            folder.mkdir()
+            preparation(folder, identity)
+        loading(folder)
     relatives()
 
 

@@ -4,6 +4,7 @@
     python benchmarks/verdict.py --share 0.05   # a taste: a twentieth of the studies
     python benchmarks/verdict.py --table        # only the tables of what has been simulated
     python benchmarks/verdict.py --again        # after a change of the method: judge anew
+    python benchmarks/verdict.py --world 1      # other hospitals, other patients
 
 A study is a target cohort drawn anew, the strategies below on its design table, and the verdict on
 them, all by the code that `medgraft repro` runs; the replica axis carries several studies at once.
@@ -34,7 +35,7 @@ from medgraft.composition import vary
 from medgraft.config import Config, validate
 from medgraft.evaluation.intervals import training_factor
 from medgraft.evaluation.metrics.ranking import Auroc
-from medgraft.evaluation.predictions import StrategyResult, Study
+from medgraft.evaluation.predictions import StrategyResult, Study, learned_from
 from medgraft.evaluation.summary import Evaluation, evaluate
 from medgraft.preparation.arrays import Prepared
 from medgraft.preparation.splits import Plan, draw, draw_source
@@ -76,11 +77,12 @@ class Setting:
     patients: int
     prevalence: float
     relatedness: float
+    world: int = 0
 
     @property
     def number(self) -> int:
-        """Every setting has a world, a source cohort and patients of its own."""
-        return SETTINGS.index(self) + 1
+        """Every setting has hospitals, a source cohort and patients of its own in every world."""
+        return SETTINGS.index(replace(self, world=0)) + 1 + self.world * len(SETTINGS)
 
     @property
     def studies(self) -> int:
@@ -266,11 +268,10 @@ Answers = dict[str, list[np.ndarray]]
 def judged(trial: Trial, said: Answers, names: list[str]) -> Evaluation:
     """The verdict on these strategies."""
     strategies = {name: result(trial, said[name], name) for name in names}
-    rows = (trial.y.astype(float), np.arange(len(trial.y)))
-    patient, parts = rows[1], (trial.design[part].to_list() for part in ("test", "train"))
+    rows, design = (trial.y.astype(float), np.arange(len(trial.y))), trial.design
     study = Study(
         *rows, *rows, OUTCOME.task, OUTCOME.classes, strategies,
-        training=training_factor(patient, *parts),
+        training=training_factor(rows[1], design["test"].to_list(), learned_from(design)),
     )  # fmt: skip
     return evaluate(
         study, {"auroc": Auroc()}, primary="auroc", reference=REFERENCE, draws=DRAWS, seed=1
@@ -384,31 +385,34 @@ def compared(
         }
 
 
-def run(job: tuple[Setting, int, int, Path]) -> int:
+Job = tuple[Setting, int, int, Path]
+
+
+def run(job: Job) -> int:
     """One batch of studies, in a process of its own."""
     judge(*job)
     return job[2]
 
 
-def jobs(share: float, folder: Path) -> list[tuple[Setting, int, int, Path]]:
+def jobs(settings: list[Setting], share: float, folder: Path) -> list[Job]:
     """What is still to be simulated or judged, all settings in turn."""
     wanted = [
         (setting, first, min(AT_ONCE, round(setting.studies * share) - first), folder)
-        for setting in SETTINGS
+        for setting in settings
         for first in range(0, round(setting.studies * share), AT_ONCE)
     ]
     left = [job for job in wanted if not judgement(job[0], job[1], folder).exists()]
     return sorted(left, key=lambda job: (job[1] / job[0].studies, job[0].number))
 
 
-def simulate_all(share: float, folder: Path, processes: int) -> None:
+def simulate_all(settings: list[Setting], share: float, folder: Path, processes: int) -> None:
     """Simulate and judge what is missing, with a progress bar."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder.mkdir(parents=True, exist_ok=True)
-    left = jobs(share, folder)
+    left = jobs(settings, share, folder)
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         pool.starmap(
-            pretrain_networks, [(s, folder / f"source_{s.number}") for s in SETTINGS], chunksize=1
+            pretrain_networks, [(s, folder / f"source_{s.number}") for s in settings], chunksize=1
         )
         with tqdm(total=sum(job[2] for job in left), unit="study") as bar:
             for done in pool.imap_unordered(run, left):
@@ -418,16 +422,19 @@ def simulate_all(share: float, folder: Path, processes: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--share", type=float, default=1.0, help="of the studies")
-    parser.add_argument("--out", type=Path, default=ROOT / "work" / "verdict_study")
+    parser.add_argument("--out", type=Path, default=ROOT / "work")
+    parser.add_argument("--world", type=int, default=0, help="0 is the one methods are chosen on")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--table", action="store_true", help="simulate nothing")
     parser.add_argument("--again", action="store_true", help="judge anew what has been trained")
     options = parser.parse_args()
-    for old in options.out.glob("judged_*.parquet") if options.again else ():
+    settings = [replace(one, world=options.world) for one in SETTINGS]
+    folder = options.out / f"verdict_study_{options.world}"
+    for old in folder.glob("judged_*.parquet") if options.again else ():
         old.unlink()
     if not options.table:
-        simulate_all(options.share, options.out, options.processes)
-    print_tables(options.out, [{"setting": one.number, **asdict(one)} for one in SETTINGS])
+        simulate_all(settings, options.share, folder, options.processes)
+    print_tables(folder, [{"setting": one.number, **asdict(one)} for one in settings])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,19 @@
 import json
+import os
 import re
-import shutil
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from medgraft import __version__, cli, composition, raw_data
+from medgraft.stages.ending import Exit
+
+COMMANDS = ["repro", "compose", "init-cohort", "fetch", "sources", "pairs", "sweep"]
+COMMANDS += ["predict", "promote", "explain", "onnx", "checkpoint", "doctor", "verdict"]
+COMMANDS += ["report", "completion"]
 
 VERDICT = {
     "primary": "auroc",
@@ -27,36 +34,103 @@ VERDICT = {
 }
 
 
-@pytest.fixture
-def project(root, tmp_path, monkeypatch):
-    """A project folder without data or results, as the working directory."""
-    shutil.copytree(root / "conf", tmp_path / "conf")
-    for name in ("dvc.yaml", "data.dvc", "params.yaml"):
-        shutil.copy(root / name, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def run(capsys):
-    """Calls the command; returns exit code, output and errors."""
-
-    def _run(*arguments: str):
-        with pytest.raises(SystemExit) as end:
-            cli.main(arguments)
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return _run
-
-
 def test_help_lists_every_command(run):
     code, out, _ = run("--help")
-    listed = re.findall(r"^    (\w+) +\S", out, re.MULTILINE)
-    known = ["repro", "compose", "fetch", "sources", "pairs", "predict", "explain"]
-    known += ["verdict"]
-    assert (code, listed) == (0, known)
+    listed = re.findall(r"^    ([\w-]+)(?: +\S|$)", out, re.MULTILINE)
+    assert (code, listed) == (0, COMMANDS)
     assert "example: medgraft repro experiment=heart --mirror ../cohorts" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_short_and_has_an_example(command, run, tmp_path, monkeypatch):
+    """Outside a project, where no configuration groups are listed."""
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    example = " ".join(out.split("example: ")[1].split())
+    assert example.startswith(f"medgraft {command}") or f"medgraft {command} " in example
+    assert len(out.splitlines()) <= 24
+    assert "\x1b" not in out
+
+
+def test_examples_can_be_typed(run, tmp_path, monkeypatch):
+    """The parser accepts every example."""
+    monkeypatch.chdir(tmp_path)
+    for command in COMMANDS:
+        example = run(command, "--help")[1].split("example: ")[1]
+        words = shlex.split(re.sub(r'eval "\$\((.*)\)"', r"\1", " ".join(example.split())))
+        assert cli.parser().parse_args(words[1:]).command == command
+
+
+def test_exit_codes_are_documented(root, run):
+    page = (root / "docs" / "commands.md").read_text()
+    table = page.split("## Exit codes")[1].split("\n## ")[0]
+    listed = [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
+    assert listed == sorted(Exit)
+    told = run("--help")[1].split("exit codes: ")[1]
+    assert {int(code) for code in re.findall(r"\b\d+\b", told)} == set(Exit) - {Exit.UNREAD}
+
+
+def test_exit_codes_have_one_home():
+    """No module ends with a number of its own."""
+    ends = re.compile(r"(?:SystemExit|sys\.exit|os\._exit)\((?!Exit\.|code\))")
+    sources = Path(cli.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if ends.search(path.read_text())] == []
+
+
+def test_json_is_documented(root):
+    page = (root / "docs" / "commands.md").read_text()
+    listed = re.findall(r"^\| `(\w+) --json` \|", page, re.MULTILINE)
+    speak = [
+        name
+        for name in COMMANDS
+        for action in cli.parser()._subparsers._group_actions[0].choices[name]._actions
+        if "--json" in action.option_strings
+    ]
+    assert sorted(listed) == sorted(speak)
+
+
+def test_interrupted_command_ends_without_traceback(run, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.RUNS, "verdict", interrupted)
+    assert run("verdict") == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["medgraft", "ver"], ["verdict"]),
+        (["medgraft", "predict", "--in"], ["--input"]),
+        (["medgraft", "completion", ""], ["bash", "zsh", "tcsh"]),
+        (["medgraft", "predict", "--input", "new_pat"], ["new_patients.csv"]),
+        (["medgraft", "fetch", "--mirror", "coh"], ["cohorts"]),
+    ],
+)
+def test_bash_completes(words, offered, run, tmp_path):
+    """What pressing TAB would offer, asked of bash itself."""
+    (tmp_path / "new_patients.csv").touch()
+    (tmp_path / "cohorts").mkdir()
+    (tmp_path / "cohort.csv").touch()
+    typed = " ".join(f"'{word}'" for word in words)
+    script = f"""{run("completion", "bash")[1]}
+COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}
+_shtab_medgraft {words[0]} '{words[-1]}' '{words[-2]}'
+printf '%s\\n' "${{COMPREPLY[@]}}" """
+    bash = ["bash", "-c", script]
+    done = subprocess.run(bash, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == offered
+
+
+@pytest.mark.parametrize("arguments", [["repro", "--help"], ["repro", "--cfg"]])
+def test_reader_who_has_seen_enough_gets_no_traceback(arguments, root):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "medgraft.cli", *arguments]
+    done = subprocess.run(command, check=False, cwd=root, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert done.stderr == b""
 
 
 def test_version_is_the_packages(run):
@@ -86,6 +160,52 @@ Champion: fine_tune. On validation patients it beats scratch.
 Report: work/evaluation/report.html
 """,
     )
+
+
+def test_verdict_for_programs(project, run):
+    (project / "work" / "evaluation").mkdir(parents=True)
+    (project / "work" / "evaluation" / "verdict.json").write_text(json.dumps(VERDICT))
+    code, out, _ = run("verdict", "--json")
+    assert (code, json.loads(out)) == (0, VERDICT)
+
+
+@pytest.mark.parametrize("command", ["sources", "pairs"])
+def test_programs_read_nothing_but_the_result(command, project, run, monkeypatch):
+    """What a study says on its way goes to the errors."""
+
+    def compare(*_, **__):
+        print("cleveland to hungary")
+        return {"pairs": []}
+
+    monkeypatch.setattr(f"medgraft.{command}.compare", compare)
+    assert run(command, "--json", "target=a") == (
+        0,
+        '{\n  "pairs": []\n}\n',
+        "cleveland to hungary\n",
+    )
+
+
+def test_answers_are_counted_for_programs(project, run, monkeypatch):
+    from medgraft.deployment import predict
+
+    counts = predict.Counts(3, 1, problems="b.problems.csv")
+    monkeypatch.setattr(predict, "predict", lambda *_: counts)
+    told = json.loads(run("predict", "--input", "a.csv", "--output", "b.csv", "--json")[1])
+    assert told == {
+        "answered": 3,
+        "refused": 1,
+        "done": "answered",
+        "problems": "b.problems.csv",
+    }
+
+
+def test_damaged_verdict_is_refused(project, run):
+    (project / "work" / "evaluation").mkdir(parents=True)
+    (project / "work" / "evaluation" / "verdict.json").write_text('{"sentence": ')
+    for command in (["verdict"], ["promote", "scratch"]):
+        code, out, err = run(*command)
+        assert (code, out) == (2, "")
+        assert "verdict.json: not JSON" in err
 
 
 def test_verdict_before_repro(project, run):

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from medgraft import composition, config
+from medgraft.construct import ALLOWED
 from medgraft.errors import ConfigError
 
 
@@ -63,7 +64,7 @@ MISTAKES = {
     "task.primary=calibration_slope": "task.primary: neither a higher nor a lower "
     "'calibration_slope' is better",
     "encoder._target_=os.system": "encoder: _target_ 'os.system': "
-    "expected a name in medgraft., torch.optim., sklearn.*",
+    f"expected one of {', '.join(ALLOWED)}",
     "~encoder._target_": "encoder: needs a _target_, the name of what it constructs",
     "strategies.scratch.init=null": "strategies.scratch: "
     "expected init, trainable and readout, or a baseline",
@@ -72,6 +73,9 @@ MISTAKES = {
     ),
     "+encoder.width=[8]": "encoder: medgraft.networks.encoders.mlp.Mlp: "
     "unknown argument 'width'; did you mean 'widths'?",
+    "tracking.uri='https://me:secret@mlflow.example'": "tracking: uri: expected an address "
+    "without a password, which params.yaml would keep: MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD say who you are",
     "+seed=3": "+seed=3: Could not append to config. An item is already at 'seed'.",
 }
 
@@ -190,8 +194,12 @@ def test_checked_in_params_are_composed(root):
 
 
 def test_overrides_are_recorded(project):
+    """Of what is given twice Hydra takes the last, and so does the record."""
     overrides = [
         "experiment=heart",
+        "strategies=[scratch,fine_tune,lora]",
+        "design.runs=3",
+        "design.runs=4",
         "strategies=[scratch,fine_tune]",
         "optimizer@finetune.optimizer=sgd",
         "finetune.optimizer.lr=0.01",
@@ -280,6 +288,12 @@ def test_hardware_is_given_untracked(composed):
         assert getattr(trainer, name) == config.read_params(composed)["trainer"][name]
 
 
+def test_threads_decide_on_bits_and_are_tracked(composed):
+    """Two threads add large sums in another order than one: results are not the same."""
+    for stage, key in (("pretrain", ""), ("finetune", "scratch")):
+        assert "trainer.threads" in config.declared(composed, stage, key=key)
+
+
 def test_unknown_strategy_is_named(composed):
     message = refusal(config.stage_params, "finetune", key="l2sp", root=composed)
     assert message == "params.yaml: expected strategies.l2sp; run `medgraft compose`"
@@ -297,7 +311,7 @@ def test_edited_params_are_checked(composed):
 def test_unreadable_params_are_named(composed):
     path = composed / "params.yaml"
     path.write_text("seed: [")
-    assert refusal(config.read_params, composed).startswith(f"{path}: not YAML: ")
+    assert refusal(config.read_params, composed).startswith(f"{path}, line 1: ")
     path.unlink()
     assert refusal(config.read_params, composed) == f"{path} not found: run `medgraft compose`"
 

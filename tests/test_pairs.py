@@ -1,4 +1,5 @@
 import json
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -36,11 +37,17 @@ def test_every_ordered_pair_is_studied_once(project, capsys):
     assert told["pairs"][0]["patients"] == {"source": 400, "target": 80}
     written = files(project)
     assert {name for name in written if name not in before} == {
-        f"work/pairs/{name}.json" for name in ("alike_small", "small_alike", "pairs")
+        *(f"work/pairs/{name}.json" for name in ("alike_small", "small_alike", "pairs")),
+        "work/pairs/ladder.svg",
     }
     assert before.items() <= written.items()
     out = capsys.readouterr().out
     assert "alike   small   400 / 80  " in out
+    rows = (project / "data" / "mine" / "small.csv").read_text().split()[1:]
+    died = sum(line.split(",")[-2] == "1" for line in rows)
+    case = told["pairs"][0]["cases"]["target"]
+    assert (case["cases"], case["rows"]) == (died, 80)
+    assert f"{case['cases']} of 80 (" in out
     assert "recalibrate" in out
 
 
@@ -90,3 +97,27 @@ def test_best_p_is_adjusted_for_all_pairs():
     found = [{"best": {"p_holm": p}} for p in (0.01, 0.2, 0.015)]
     adjusted = [pair["p_all_pairs"] for pair in pairs.adjusted(found)]
     np.testing.assert_allclose(adjusted, [0.03, 0.2, 0.03])
+
+
+@pytest.mark.slow
+def test_twelve_pairs_of_four_hospitals_are_one_table(project, capsys, cohorts_folder):
+    """With ranking and calibration of every step; told in as many lines, and kept as numbers."""
+    sites = ("cleveland", "hungary", "switzerland", "long_beach")
+    steps = ("source_only", "recalibrate_intercept", "recalibrate")
+    given = (
+        "experiment=heart", f"strategies=[scratch,{','.join(steps)}]", "design.runs=1",
+        "design.sources=1", "design.folds=2", "evaluation.draws=200", "trainer.max_steps=25",
+    )  # fmt: skip
+    assert ask(*given, "--mirror", str(cohorts_folder)) == 0
+    told = json.loads((project / "work" / "pairs" / "pairs.json").read_text())
+    assert {(one["source"], one["target"]) for one in told["pairs"]} == set(permutations(sites, 2))
+    for one in told["pairs"]:
+        for step in steps:
+            assert {"auroc", "calibration_slope", "brier"} <= one["scores"][step].keys()
+        before, after = (one["scores"][step]["brier"]["value"] for step in (steps[0], steps[2]))
+        assert 0 < min(before, after) <= max(before, after) < 1
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for one in permutations(sites, 2):
+        told_of = [row for row in rows if tuple(row[:2]) == one]
+        assert len(told_of) == 1 + len(steps), one
+        assert [row[2] for row in told_of[1:]] == list(steps)

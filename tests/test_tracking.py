@@ -1,11 +1,14 @@
 import errno
+import hashlib
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
 import pytest
@@ -18,7 +21,8 @@ TAGS = {"git_commit": "0123456789abcdef", "dirty": "false", "data_hash": "d1", "
 
 def _strategy(name: str, init: str, **settings: object) -> dict:
     """What dvc.yaml declares for a strategy: its own yaml under its name, and what all share."""
-    own = {"description": "…", "init": {"_target_": f"medgraft.transfer.init.{init}"}}
+    own = {"description": "…", "uses_source": init == "source"}
+    own |= {"init": {"_target_": f"medgraft.transfer.init.{init}"}}
     return {"strategies": {name: own | settings}, "encoder": {"_target_": "a.b.Mlp", "widths": [8]}}
 
 
@@ -58,6 +62,15 @@ def _history(path: Path, steps: int = 40) -> None:
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     pl.DataFrame(rows).write_parquet(path)
+
+
+def _prepare(folder: Path, site: str, rows: int) -> None:
+    """Two rows of each patient, two features; the digest differs between cohorts."""
+    features = [{"name": "age", "kind": "number"}, {"name": "sex", "kind": "category"}]
+    _write_json(folder / "schema.json", {"sites": [site], "features": features})
+    patients = pl.DataFrame({"patient": [row // 2 for row in range(rows)]})
+    patients.write_parquet(folder / "patients.parquet")
+    (folder / "SHA256SUMS").write_text(f"{site}  x.npy\n", encoding="utf-8")
 
 
 def _verdict() -> dict:
@@ -108,8 +121,8 @@ def _metrics() -> dict:
 
 
 def _make_work(work: Path) -> Path:
-    for cohort, site in (("source", "cleveland"), ("target", "va")):
-        _write_json(work / "prepared" / cohort / "schema.json", {"sites": [site]})
+    for cohort, site, rows in (("source", "cleveland", 303), ("target", "va", 200)):
+        _prepare(work / "prepared" / cohort, site, rows)
     _history(work / "pretrained" / "history.parquet")
     (work / "pretrained" / "weights.safetensors").write_bytes(b"w" * 64)
     for strategy in VALUES:
@@ -120,7 +133,7 @@ def _make_work(work: Path) -> Path:
     _write_json(work / "evaluation" / "verdict.json", _verdict())
     _write_json(work / "evaluation" / "metrics.json", _metrics())
     (work / "evaluation" / "figures").mkdir()
-    (work / "evaluation" / "figures" / "differences.svg").write_text("<svg/>", encoding="utf-8")
+    (work / "evaluation" / "figures" / "comparison.svg").write_text("<svg/>", encoding="utf-8")
     (work / "evaluation" / "report.html").write_text("<p>report</p>", encoding="utf-8")
     return work
 
@@ -172,8 +185,8 @@ def test_strategies_have_tidy_rows(table):
             high,
         )
         logged = row[[f"metrics.difference{end}" for end in ("", "_low", "_high")]]
-        expected = [math.nan if x is None else x for x in (difference, *rest[:2])]
-        assert logged.to_list() == pytest.approx(expected, nan_ok=True)
+        # The reference minus itself is nothing, in chart and table.
+        assert logged.to_list() == [x or 0 for x in (difference, *rest[:2])]
         assert row["tags.verdict"] == rest[3]
 
 
@@ -181,7 +194,7 @@ def test_null_numbers_are_skipped(store):
     _, uri, ids = store
     metrics = _client(uri).get_run(ids["finetune@from_scratch"]).data.metrics
     assert metrics["sensitivity"] == 0.5
-    assert not {"sensitivity_low", "difference", "p_holm"} & set(metrics)
+    assert not {"sensitivity_low", "p_holm"} & set(metrics)
 
 
 def test_parent_carries_champion_numbers(store):
@@ -191,7 +204,7 @@ def test_parent_carries_champion_numbers(store):
     assert parent.info.run_name == "helps: cleveland → va"
     shared = champion.data.metrics.keys() - {"train_loss", "validation_loss"}
     assert parent.data.metrics == {name: champion.data.metrics[name] for name in shared}
-    assert SENTENCE in parent.data.tags["mlflow.note.content"]
+    assert parent.data.tags["mlflow.note.content"].startswith(f"**{SENTENCE}**")
 
 
 def test_children_name_their_parent(store, table):
@@ -216,11 +229,98 @@ def test_logging_time_is_no_duration(store):
     assert {_client(uri).get_run(run_id).info.end_time for run_id in ids.values()} == {None}
 
 
-def test_parent_describes_every_strategy(store):
+def test_parent_describes_strategies_best_first(store):
     _, uri, ids = store
     note = _client(uri).get_run(ids["pipeline"]).data.tags["mlflow.note.content"]
-    assert "| fine_tune | 0.780 | +0.060 | +0.010 | +0.110 | helps |" in note
-    assert "| from_scratch | 0.720 | – | – | – | reference |" in note
+    rows = [line for line in note.splitlines() if line.startswith("|")]
+    assert rows[2:] == [
+        "| fine_tune | 0.780 | +0.060 (+0.010 to +0.110) | helps |",
+        "| source_as_is | 0.740 | +0.020 (-0.040 to +0.080) | cannot tell |",
+        "| from_scratch | 0.720 | – | reference |",
+    ]
+
+
+def test_notes_lead_on(store):
+    """To the figure, kept once by the pipeline run; from it to the comparison and the report."""
+    _, uri, ids = store
+    client = _client(uri)
+    notes = {
+        stage: client.get_run(run_id).data.tags["mlflow.note.content"]
+        for stage, run_id in ids.items()
+    }
+    figure = f"(get-artifact?path=figures%2Fcomparison.svg&run_uuid={ids['pipeline']})"
+    strategies = [stage for stage in PARAMS if stage.startswith("finetune@")]
+    shown = {stage for stage, note in notes.items() if figure in note}
+    assert shown == {"pipeline", *strategies}
+    experiment = client.get_experiment_by_name("heart").experiment_id
+    page = f"#/experiments/{experiment}/runs/{ids['pipeline']}/artifacts/report.html"
+    assert f"[Report]({page})" in notes["pipeline"]
+    (address,) = re.findall(r"\[Compare the strategies\]\(#/(.*?)\)", notes["pipeline"])
+    asked = parse_qs(urlsplit(address).query)
+    assert json.loads(asked["runs"][0]) == [ids[stage] for stage in strategies]
+    assert json.loads(asked["experiments"][0]) == [experiment]
+
+
+def test_note_without_figure_shows_none(store, tmp_path):
+    _, uri, _ = store
+    work = _make_work(tmp_path / "work")
+    (work / "evaluation" / "figures" / "comparison.svg").unlink()
+    ids = _track(work, uri, experiment="no figure")
+    for run_id in ids.values():
+        assert "![" not in _client(uri).get_run(run_id).data.tags["mlflow.note.content"]
+
+
+def _datasets(run) -> dict[str, tuple[str, str]]:
+    """Name -> digest and context of each of a run's datasets."""
+    return {
+        one.dataset.name: (one.dataset.digest, {tag.key: tag.value for tag in one.tags})
+        for one in run.inputs.dataset_inputs
+    }
+
+
+def test_runs_name_their_cohorts(store):
+    """Who was learned from and who was predicted, under a hash of the prepared files."""
+    folder, uri, ids = store
+    used = {
+        cohort: (
+            hashlib.sha256((folder / "work/prepared" / kind / "SHA256SUMS").read_bytes())
+            .hexdigest()[:12],
+            {"mlflow.data.context": context},
+        )
+        for cohort, kind, context in (
+            ("cleveland", "source", "training"),
+            ("va", "target", "evaluation"),
+        )
+    }  # fmt: skip
+    both, source, target = {"cleveland", "va"}, {"cleveland"}, {"va"}
+    expected = dict.fromkeys(ids, both)
+    expected |= {"pretrain": source, "evaluate": target, "finetune@from_scratch": target}
+    found = {stage: _datasets(_client(uri).get_run(run_id)) for stage, run_id in ids.items()}
+    assert found == {
+        stage: {name: used[name] for name in names} for stage, names in expected.items()
+    }
+
+
+def test_datasets_hold_counts_only(store):
+    _, uri, ids = store
+    run = _client(uri).get_run(ids["evaluate"])
+    (used,) = [one.dataset for one in run.inputs.dataset_inputs]
+    assert json.loads(used.profile) == {"patients": 100, "rows": 200, "columns": 2}
+    assert json.loads(used.source) == {"uri": "work/prepared/target"}
+    assert json.loads(used.schema)["mlflow_colspec"] == [
+        {"name": "age", "type": "double"},
+        {"name": "sex", "type": "string"},
+    ]
+
+
+def test_dataset_of_other_patients_has_another_digest(store, tmp_path):
+    _, uri, ids = store
+    work = _make_work(tmp_path / "work")
+    (work / "prepared" / "target" / "SHA256SUMS").write_text("other  x.npy\n", encoding="utf-8")
+    other = _track(work, uri, experiment="other patients")
+    before, after = (_datasets(_client(uri).get_run(run["pipeline"])) for run in (ids, other))
+    assert before["cleveland"] == after["cleveland"]
+    assert before["va"][0] != after["va"][0]
 
 
 def test_params_are_short_and_comparable(store):
@@ -232,7 +332,8 @@ def test_params_are_short_and_comparable(store):
         ("from_scratch", "random", "0.001"),
     ):
         assert _client(uri).get_run(ids[f"finetune@{name}"]).data.params == shared | {
-            "strategy.name": name,
+            "strategy.uses_source": str(name != "from_scratch").lower(),
+            "strategy": name,
             "strategy.init": init,
             "strategy.rate": rate,
         }
@@ -271,7 +372,7 @@ def test_strategy_describes_itself(store):
         name: _client(uri).get_run(ids[f"finetune@{name}"]).data.tags["mlflow.note.content"]
         for name in ("fine_tune", "from_scratch")
     }
-    assert notes == {
+    assert {name: note.partition("\n\n![")[0] for name, note in notes.items()} == {
         "fine_tune": "**helps** – fine tune on the target cohort\n\nauroc 0.780 (95 % CI 0.710 to "
         "0.840), +0.060 (+0.010 to +0.110) compared with from_scratch",
         "from_scratch": "**reference** – what every other strategy is compared with\n\n"
@@ -292,8 +393,10 @@ def test_experiment_links_to_tables(store):
     assert shown == [
         "verdict",
         *("auroc", "auroc_low", "auroc_high"),
-        *("difference", "difference_low", "difference_high", "p_holm", "reused"),
+        *("difference", "difference_low", "difference_high", "p_holm", "dvc_exp", "reused"),
     ]
+    assert [chart["metricKey"] for chart in view["compareRunCharts"]] == ["auroc", "difference"]
+    assert f"[as bars]({page}&viewStateShareKey=strategies&compareRunsMode=CHART)" in note
 
 
 def test_empty_tags_are_left_out(store):
@@ -311,6 +414,27 @@ def test_curves_average_present_replicas(store):
     assert [point.step for point in history] == list(range(40))
 
 
+def test_long_stages_say_how_busy_the_machine_was(store, tmp_path):
+    """Under the names of MLflow's own system metrics; a stage that did not run says nothing."""
+    _, uri, _ = store
+    work = _make_work(tmp_path / "work")
+    samples = [
+        {"time": 1_700_000_000_000 + 10_000 * i, "cpu_utilization_percentage": 50.0 + i}
+        for i in range(3)
+    ]
+    _write_json(work / "ran" / "finetune@fine_tune", samples)
+    (work / "ran" / "pretrain").touch()  # as a version without samples left it
+    ids = _track(work, uri, experiment="busy")
+    client = _client(uri)
+    name = "system/cpu_utilization_percentage"
+    history = client.get_metric_history(ids["finetune@fine_tune"], name)
+    assert [(point.timestamp, point.step, point.value) for point in history] == [
+        (sample["time"], step, 50.0 + step) for step, sample in enumerate(samples)
+    ]
+    for stage in set(ids) - {"finetune@fine_tune"}:
+        assert name not in client.get_run(ids[stage]).data.metrics
+
+
 def test_long_curves_are_complete(store):
     # 600 steps of two curves are more than MLflow takes in one request.
     _, uri, ids = store
@@ -322,9 +446,9 @@ def test_long_curves_are_complete(store):
 def test_artifacts_hold_no_weights(store):
     folder, uri, ids = store
     files = {path.name for path in (folder / "mlflow" / "artifacts").rglob("*") if path.is_file()}
-    assert files == {"report.html", "differences.svg"}
+    assert files == {"report.html", "comparison.svg", "verdict.json", "metrics.json"}
     logged = [item.path for item in _client(uri).list_artifacts(ids["pipeline"])]
-    assert logged == ["figures", "report.html"]
+    assert logged == ["figures", "metrics.json", "report.html", "verdict.json"]
 
 
 def test_reused_stage_keeps_metrics(store):
@@ -332,10 +456,9 @@ def test_reused_stage_keeps_metrics(store):
     second = _track(folder / "work", uri, reused={"finetune@fine_tune"}, previous=first)
     data = _client(uri).get_run(second["finetune@fine_tune"]).data
     assert data.tags["reused"] == "true"
-    assert data.tags["mlflow.note.content"].endswith(
-        "compared with from_scratch\n\n"
-        "Reused: not run again, because nothing it depends on had changed."
-    )
+    note = data.tags["mlflow.note.content"]
+    assert "compared with from_scratch\n\n" in note
+    assert note.endswith("Reused: not run again, because nothing it depends on had changed.")
     assert data.tags["reused_from"] == first["finetune@fine_tune"]
     assert data.metrics == _client(uri).get_run(first["finetune@fine_tune"]).data.metrics
     assert "reused" not in _client(uri).get_run(second["pretrain"]).data.tags

@@ -4,35 +4,61 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
-import textwrap
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from medgraft import __version__, composition, config, experiments
-from medgraft.errors import ConfigError, MedgraftError
-from medgraft.stages.run import CHAMPION, EVALUATION, keep_private
+from medgraft import __version__, arguments, composition, config, experiments
+from medgraft.errors import ConfigError, MedgraftError, Preempted
+from medgraft.stages.ending import Exit, disk_refuses
+from medgraft.stages.run import CHAMPION, COMPARISON, EVALUATION, keep_private
 
-OVERRIDES = "Hydra overrides, e.g. experiment=heart strategies=[scratch,fine_tune]"
-GROUPS = """\
-== Configuration groups ==
-Compose your configuration from those groups (group=option)
-or from several options of strategies and metrics (group=[option,option])"""
+CODES = """\
+exit codes: 0 done; 1 doctor found something to do; 2 refused, the message says what to put right;
+75 told to end, the same command goes on; 130 stopped by Ctrl-C. More in docs/commands.md."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(told: Sequence[str] | None = None) -> None:
     """Run a subcommand; exit code 2 and one message for what the user can put right."""
-    chosen = parser().parse_args(arguments)
     keep_private()
     try:
-        raise SystemExit(chosen.run(chosen))
+        code = obey(told)
+        sys.stdout.flush()
+    except Preempted as preempted:
+        print(f"medgraft: {preempted}", file=sys.stderr)
+        code = Exit.TRY_AGAIN
     except MedgraftError as error:
         print(f"medgraft: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        code = Exit.REFUSED
+    except KeyboardInterrupt:
+        code = Exit.STOPPED
+    except BrokenPipeError:
+        # `medgraft … | head` has seen enough; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.UNREAD
+    except Exception as error:
+        if not disk_refuses(error):
+            raise
+        print(f"medgraft: {disk_refuses(error)}", file=sys.stderr)
+        code = Exit.REFUSED
+    raise SystemExit(code)
+
+
+def obey(told: Sequence[str] | None) -> int:
+    """Run a subcommand; its exit code."""
+    try:
+        chosen = parser().parse_args(told)
+        return int(RUNS[chosen.command](chosen) or Exit.DONE)
+    except SystemExit as leave:
+        # From argparse: help printed, or a command line it cannot read.
+        return int(leave.code or Exit.DONE)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,102 +66,26 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="medgraft",
         description="Does transfer learning help a small clinical cohort, and which strategy?",
-        epilog="example: medgraft repro experiment=heart --mirror ../cohorts",
+        epilog=f"example: medgraft repro experiment=heart --mirror ../cohorts\n\n{CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"medgraft {__version__}")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-
-    repro = commands.add_parser(
-        "repro", help="compose, get the data, run the pipeline, print", add_help=False
-    )
-    takes_overrides(repro)
-    repro.add_argument("--mirror", type=Path, help="folder that holds published files, for offline")
-    repro.set_defaults(run=run_repro)
-
-    compose = commands.add_parser("compose", help="write params.yaml from conf/", add_help=False)
-    takes_overrides(compose)
-    compose.set_defaults(run=run_compose)
-
-    fetch = commands.add_parser("fetch", help="put the configured cohort's raw files into data/")
-    fetch.add_argument("--mirror", type=Path, help="folder that holds published files, for offline")
-    fetch.set_defaults(run=run_fetch)
-
-    sources = commands.add_parser(
-        "sources", help="score candidate sources on a target's training patients", add_help=False
-    )
-    studies_apart(sources, "target=SITE sources=[SITE,SITE] and Hydra overrides", nargs="+")
-    sources.set_defaults(run=run_sources)
-
-    pairs = commands.add_parser(
-        "pairs", help="study every site as the source of every other, in one table", add_help=False
-    )
-    studies_apart(pairs, "sites=[SITE,SITE] (or all) and Hydra overrides", nargs="*")
-    pairs.set_defaults(run=run_pairs)
-
-    predict = commands.add_parser("predict", help="ask the champion about new patients")
-    predict.add_argument("--input", type=Path, required=True, help="raw records, .csv or .csv.gz")
-    predict.add_argument("--output", type=Path, required=True, help="answers, one row per record")
-    predict.add_argument("--champion", type=Path, help="folder of the model (work/champion)")
-    predict.set_defaults(run=run_predict)
-
-    explain = commands.add_parser("explain", help="what the champion's answers rest on")
-    explain.add_argument("--input", type=Path, required=True, help="raw records, .csv or .csv.gz")
-    explain.add_argument("--output", type=Path, required=True, help="contributions, by record")
-    explain.add_argument("--champion", type=Path, help="folder of the model (work/champion)")
-    explain.set_defaults(run=run_explain)
-
-    checkpoint = commands.add_parser(
-        "checkpoint", help="let a published checkpoint be the source: write its yaml files"
-    )
-    checkpoint.add_argument("checkpoint", help="a folder, or a Hugging Face id owner/name")
-    checkpoint.add_argument("--name", required=True, help="of the encoder and the pretext")
-    checkpoint.add_argument("--letters", help="of the sequences, e.g. ACGT; none for images")
-    checkpoint.add_argument("--revision", help="commit of the hub id: 40 hexadecimal digits")
-    checkpoint.set_defaults(run=run_checkpoint)
-
-    verdict = commands.add_parser("verdict", help="print the last verdict")
-    verdict.set_defaults(run=run_verdict)
+    commands = top.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for group in (arguments.pipeline, arguments.studies, arguments.models, arguments.state):
+        group(commands)
     return top
 
 
-def studies_apart(command: argparse.ArgumentParser, told: str, *, nargs: str) -> None:
-    """What a command accepts that studies sites in folders of its own."""
-    command.add_argument("-h", "--help", action=GroupsHelp, nargs=0, help="show this and exit")
-    command.add_argument("overrides", nargs=nargs, help=told)
-    command.add_argument("--config-dir", type=Path, help="your own conf/, searched beside this one")
-    command.add_argument("--mirror", type=Path, help="folder that holds published files, offline")
+@contextmanager
+def results_alone(chosen: argparse.Namespace) -> Iterator[None]:
+    """With --json nothing but the result goes to the output, so that a program can read it."""
+    with redirect_stdout(sys.stderr if chosen.json else sys.stdout):
+        yield
 
 
-def takes_overrides(command: argparse.ArgumentParser) -> None:
-    """What a command that composes the configuration accepts."""
-    command.add_argument("-h", "--help", action=GroupsHelp, nargs=0, help="show this and exit")
-    command.add_argument("overrides", nargs="*", help=OVERRIDES)
-    command.add_argument("--defaults", action="store_true", help="forget earlier overrides")
-    command.add_argument("--config-dir", type=Path, help="your own conf/, searched beside this one")
-    command.add_argument(
-        "--cfg", nargs="?", const="job", help="print the configuration instead; write nothing"
-    )
-    command.add_argument("--package", help="with --cfg: the part to print, e.g. finetune.optimizer")
-
-
-class GroupsHelp(argparse.Action):
-    """Help that ends with the groups of ``conf/`` and their options, as Hydra's does."""
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, *_: Any) -> None:
-        """Print and exit; outside a project there are no groups to tell of."""
-        parser.print_help()
-        with suppress(ConfigError):
-            print(groups_help(config.project_root(), namespace.config_dir))
-        parser.exit()
-
-
-def groups_help(root: Path, own: Path | None) -> str:
-    """Hydra's list of configuration groups, wrapped."""
-    lines = [
-        textwrap.fill(f"{name}: {', '.join(options)}", width=80, subsequent_indent="  ")
-        for name, options in composition.groups(root, own).items()
-    ]
-    return "\n".join(["", GROUPS, "", *lines])
+def as_json(told: Any) -> str:
+    """What programs read; there is no NaN in JSON."""
+    return json.dumps(told, indent=2, allow_nan=False)
 
 
 def run_compose(chosen: argparse.Namespace) -> int:
@@ -149,11 +99,11 @@ def run_compose(chosen: argparse.Namespace) -> int:
     if chosen.cfg or chosen.package:
         config.validate(params)
         print(composition.shown(params, chosen.package), end="")
-        return 0
+        return Exit.DONE
     config.settle(root, params if replaces else experiments.keep(root, params))
     if overrides is not None:
         composition.record(root, overrides)
-    return 0
+    return Exit.DONE
 
 
 def search_path(folder: Path | None) -> list[str]:
@@ -162,26 +112,42 @@ def search_path(folder: Path | None) -> list[str]:
     return [f"{composition.SEARCHPATH}=['file://{place}']"] if folder else []
 
 
+def run_draft(chosen: argparse.Namespace) -> int:
+    """Guess a description of the user's files, write it, and say what to look at."""
+    from medgraft.cohorts.draft import draft, write
+
+    files, folder = chosen.files, chosen.into
+    made = draft(files, outcome=chosen.outcome, patient=chosen.patient, name=folder.resolve().name)
+    write(made, files, folder)
+    print(made.table())
+    print(f"\nCheck every line of {folder / 'cohort.yaml'}, then:\n\n  {made.command(folder)}")
+    return Exit.DONE
+
+
 def run_fetch(chosen: argparse.Namespace) -> int:
     """Materialise the configured cohort and seal it."""
     from medgraft.raw_data import materialise
 
     materialise(config.project_root(), mirror=chosen.mirror)
-    return 0
+    return Exit.DONE
 
 
 def run_repro(chosen: argparse.Namespace) -> int:
     """The whole way: configuration, data, ``dvc repro``, verdict."""
-    from medgraft.raw_data import dvc, materialise
+    from medgraft.raw_data import alone, dvc, materialise, passing_on_sigterm
+    from medgraft.recovery import recover
 
-    run_compose(chosen)
     if chosen.cfg or chosen.package:
-        return 0
+        return run_compose(chosen)
     root = config.project_root()
-    materialise(root, mirror=chosen.mirror)
-    if dvc(root, "repro"):
-        return 2  # the stage and DVC have said why
-    return run_verdict(chosen)
+    with alone(root), passing_on_sigterm() as told:
+        recover(root)
+        run_compose(chosen)
+        materialise(root, mirror=chosen.mirror)
+        if dvc(root, "repro"):
+            return Exit.TRY_AGAIN if told else Exit.REFUSED  # the stage and DVC have said why
+    print(verdict_told(read_verdict(root)))
+    return Exit.DONE
 
 
 def run_sources(chosen: argparse.Namespace) -> int:
@@ -190,8 +156,10 @@ def run_sources(chosen: argparse.Namespace) -> int:
     from medgraft.sources import compare
 
     overrides = [*chosen.overrides, *search_path(chosen.config_dir)]
-    print(sources_table(compare(config.project_root(), overrides, mirror=chosen.mirror)))
-    return 0
+    with results_alone(chosen):
+        told = compare(config.project_root(), overrides, mirror=chosen.mirror)
+    print(as_json(told) if chosen.json else sources_table(told))
+    return Exit.DONE
 
 
 def run_pairs(chosen: argparse.Namespace) -> int:
@@ -200,8 +168,23 @@ def run_pairs(chosen: argparse.Namespace) -> int:
     from medgraft.reporting.pairs import pairs_table
 
     overrides = [*chosen.overrides, *search_path(chosen.config_dir)]
-    print(pairs_table(compare(config.project_root(), overrides, mirror=chosen.mirror)))
-    return 0
+    with results_alone(chosen):
+        told = compare(config.project_root(), overrides, mirror=chosen.mirror)
+    print(as_json(told) if chosen.json else pairs_table(told))
+    return Exit.DONE
+
+
+def run_sweep(chosen: argparse.Namespace) -> int:
+    """Carry out or join a sweep; write the winner as an experiment, print the best trials."""
+    from medgraft.reporting.sweep import sweep_table
+    from medgraft.sweep.best import finish
+    from medgraft.sweep.run import Sweep, search
+
+    asked = [*chosen.overrides, *search_path(chosen.config_dir)]
+    sweep = Sweep.read(config.project_root(), asked, mirror=chosen.mirror)
+    search(sweep, asked, workers=chosen.workers)
+    print(sweep_table(finish(sweep)))
+    return Exit.DONE
 
 
 def run_predict(chosen: argparse.Namespace) -> int:
@@ -209,43 +192,153 @@ def run_predict(chosen: argparse.Namespace) -> int:
     from medgraft.deployment.predict import predict
 
     champion = chosen.champion or config.project_root() / CHAMPION
-    print(predict(champion, chosen.input, chosen.output).text())
-    return 0
+    told = predict(champion, chosen.input, chosen.output)
+    print(as_json(asdict(told)) if chosen.json else told.text())
+    return Exit.DONE
+
+
+def run_promote(chosen: argparse.Namespace) -> int:
+    """Decide what ships, and carry it out: the stages after training run again."""
+    from medgraft.promotion import promote
+
+    root = config.project_root()
+    told = {"force": chosen.force, "why": chosen.why}
+    promote(root, read_verdict(root), chosen.strategy, **told)
+    return run_repro(parser().parse_args(["repro"]))
 
 
 def run_explain(chosen: argparse.Namespace) -> int:
     """Tell what the answer for each record of a file rests on."""
-    from medgraft.deployment.explain import explain
+    from medgraft.deployment.explain import explain, single
 
     champion = chosen.champion or config.project_root() / CHAMPION
-    print(explain(champion, chosen.input, chosen.output).text())
-    return 0
+    if chosen.figure:
+        from medgraft.deployment.writing import put
+        from medgraft.reporting.record import record_figure
+
+        drawn = record_figure(**vars(single(champion, chosen.input)))
+        put(chosen.figure, drawn.svg.encode())
+        with results_alone(chosen):
+            print(drawn.caption)  # the title tells who it is
+    told = explain(champion, chosen.input, chosen.output)
+    print(as_json(asdict(told)) if chosen.json else told.text())
+    return Exit.DONE
+
+
+def run_onnx(chosen: argparse.Namespace) -> int:
+    """Write the champion as an ONNX file, once it is seen to answer alike."""
+    from medgraft.deployment.onnx_export import export
+
+    champion = chosen.champion or config.project_root() / CHAMPION
+    print(export(champion, chosen.output).text())
+    return Exit.DONE
 
 
 def run_checkpoint(chosen: argparse.Namespace) -> int:
     """Check a checkpoint and write what `conf/` has to say of it."""
+    from medgraft.deployment.writing import put
     from medgraft.training.pretexts.checkpoint import describe
 
+    if not re.fullmatch(r"[A-Za-z]\w*", chosen.name, re.ASCII):
+        raise ConfigError(f'--name "{chosen.name}": expected a letter, then letters, digits and _')
     root = config.project_root()
     told = describe(chosen.checkpoint, letters=chosen.letters, revision=chosen.revision)
-    for group, constructor in told.items():
-        path = root / "conf" / group / f"{chosen.name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(constructor, sort_keys=False), encoding="utf-8")
+    files = {
+        root / "conf" / group / f"{chosen.name}.yaml": yaml.safe_dump(one, sort_keys=False).encode()
+        for group, one in told.items()
+    }
+    for path, data in files.items():
+        if path.exists() and (not path.is_file() or path.read_bytes() != data):
+            raise ConfigError(f"{path}: is there already and differs; choose another --name")
+    for path, data in files.items():
+        put(path, data)
     print(f"choose it with: encoder={chosen.name} pretext@pretrain.pretext={chosen.name}")
-    return 0
+    return Exit.DONE
+
+
+def run_doctor(chosen: argparse.Namespace) -> int:
+    """Look at everything a run needs; 1 where something is to be done."""
+    from medgraft.doctor import examine
+
+    checks = examine(config.project_root())
+    told = [vars(check) for check in checks]
+    print(as_json(told) if chosen.json else "\n".join(c.line() for c in checks))
+    return Exit.TO_DO if any(check.remedy for check in checks) else Exit.DONE
 
 
 def run_verdict(chosen: argparse.Namespace) -> int:
     """Print the verdict of the last evaluation."""
-    del chosen
-    path = config.project_root() / EVALUATION / "verdict.json"
+    told = read_verdict(config.project_root())
+    print(as_json(told) if chosen.json else verdict_told(told))
+    return Exit.DONE
+
+
+def read_verdict(root: Path) -> dict[str, Any]:
+    """What the last evaluation found.
+
+    Raises:
+        MedgraftError: there was none yet, or it is damaged.
+    """
+    from medgraft.preparation.arrays import read_json
+
+    path = root / EVALUATION / "verdict.json"
     if not path.is_file():
         raise MedgraftError(f"{path} not found: run `medgraft repro` first")
+    return dict(read_json(path))
+
+
+def verdict_told(verdict: dict[str, Any]) -> str:
+    """The verdict for a terminal."""
     from medgraft.reporting.text import terminal
 
-    print(terminal(json.loads(path.read_text()), report=EVALUATION / "report.html"))
-    return 0
+    return terminal(verdict, report=EVALUATION / "report.html")
+
+
+def run_report(chosen: argparse.Namespace) -> int:
+    """Say where the last report is; with --compare, set finished runs side by side."""
+    if not chosen.compare:
+        path = config.project_root() / EVALUATION / "report.html"
+        if not path.is_file():
+            raise MedgraftError(f"{path} not found: run `medgraft repro` first")
+        print(as_json({"report": str(path)}) if chosen.json else path)
+        return Exit.DONE
+    from medgraft.deployment.writing import put
+    from medgraft.reporting import comparison
+    from medgraft.runs import read_run
+
+    if len(chosen.compare) < 2:
+        raise MedgraftError(f"--compare: expected two runs or more, got {chosen.compare[0]} alone")
+    told = comparison.side_by_side([read_run(str(asked)) for asked in chosen.compare])
+    path = chosen.output or COMPARISON
+    put(path, comparison.page(told).encode())
+    print(as_json(told) if chosen.json else comparison.table(told, page=path))
+    return Exit.DONE
+
+
+def run_completion(chosen: argparse.Namespace) -> int:
+    """Print a script for the user's shell."""
+    print(arguments.completion(parser(), chosen.shell))
+    return Exit.DONE
+
+
+RUNS = {
+    "repro": run_repro,
+    "compose": run_compose,
+    "init-cohort": run_draft,
+    "fetch": run_fetch,
+    "sources": run_sources,
+    "pairs": run_pairs,
+    "sweep": run_sweep,
+    "predict": run_predict,
+    "promote": run_promote,
+    "explain": run_explain,
+    "onnx": run_onnx,
+    "checkpoint": run_checkpoint,
+    "doctor": run_doctor,
+    "verdict": run_verdict,
+    "report": run_report,
+    "completion": run_completion,
+}
 
 
 if __name__ == "__main__":

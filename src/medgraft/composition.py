@@ -16,12 +16,13 @@ from typing import Any
 
 import yaml
 
-from medgraft.config import dotted, write_if_changed
+from medgraft.config import dotted, read_yaml, write_if_changed
 from medgraft.construct import suggest
 from medgraft.errors import ConfigError
 
 CHOSEN = "chosen"
 SEARCHPATH = "hydra.searchpath"
+MOST_NODES = 10_000  # of one file; Hydra takes a millisecond for twenty
 HEADER = "# Written by `medgraft compose` and `medgraft repro`: what this project chose.\n"
 
 
@@ -86,6 +87,7 @@ def _hydra(root: Path, overrides: list[str], *, name: str = "config") -> dict[st
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
+    _readable(root, overrides)
     with (
         _absent_folder_named(),
         initialize_config_dir(config_dir=str(root / "conf"), version_base="1.3"),
@@ -97,6 +99,17 @@ def _hydra(root: Path, overrides: list[str], *, name: str = "config") -> dict[st
         raise ConfigError("\n".join(f"{key}: needs a value" for key in missing))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     return {str(key): value for key, value in plain.items()}
+
+
+def _readable(root: Path, overrides: Iterable[str]) -> None:
+    """Refuse what Hydra would be busy with for ever: it writes every alias out."""
+    chosen = choices(root).read_bytes().decode(errors="replace") if choices(root).is_file() else ""
+    own = re.findall(r"file://([^'\"\]\n]+)", " ".join([chosen, *overrides]))
+    for folder in (root / "conf", *map(Path, own)):
+        for path in sorted(folder.rglob("*.yaml")):
+            data = path.read_bytes()
+            if b"&" in data or not data.isascii():
+                read_yaml(path, most=MOST_NODES)
 
 
 @contextmanager
@@ -117,8 +130,10 @@ def _hydra_errors() -> tuple[type[Exception], ...]:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    # Hydra says ValueError to `experiment=null`.
-    return HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError
+    # Hydra says ValueError to `experiment=null`, OSError to a file that holds a number, and
+    # RecursionError to one that includes itself.
+    told = (HydraException, OmegaConfBaseException, yaml.YAMLError)
+    return *told, ValueError, OSError, RecursionError
 
 
 def _refusal(root: Path, override: str, own: list[str]) -> str:
@@ -147,13 +162,17 @@ def _reason(root: Path, error: Exception) -> str:
         path = Path(mark.name)
         path = path.relative_to(root) if root in path.parents else path
         return f"{path}, line {mark.line + 1}: not YAML: {getattr(error, 'problem', '')}"
+    if isinstance(error, RecursionError):
+        return "conf/: nested too deep, or a file that includes itself"
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"{error.name}: not YAML: {error.reason}"
     return next(line.strip() for line in str(error).splitlines() if line.strip())
 
 
 def _known(root: Path) -> list[str]:
     """Every key and every group an override may name."""
-    groups = [folder.name for folder in (root / "conf").iterdir() if folder.is_dir()]
-    return [key for key, _ in dotted(_hydra(root, []))] + groups
+    folders = {name.partition("@")[0] for name in groups(root)}
+    return [key for key, _ in dotted(_hydra(root, []))] + sorted(folders)
 
 
 def groups(root: Path, own: Path | None = None) -> dict[str, list[str]]:
@@ -161,7 +180,10 @@ def groups(root: Path, own: Path | None = None) -> dict[str, list[str]]:
 
     ``own``: a user's folder that is searched beside ``conf/``.
     """
-    defaults = yaml.safe_load((root / "conf" / "config.yaml").read_text())["defaults"]
+    told = read_yaml(root / "conf" / "config.yaml")
+    defaults = told.get("defaults") if isinstance(told, Mapping) else None
+    if not isinstance(defaults, list):
+        raise ConfigError("conf/config.yaml: expected `defaults`, a list of groups")
     names = sorted(name for entry in defaults if isinstance(entry, Mapping) for name in entry)
     folders = [root / "conf", *([own] if own else [])]
     return {
@@ -196,9 +218,16 @@ def record(root: Path, overrides: Iterable[str]) -> None:
     Raises:
         ConfigError: an override removes a key or asks for several values in turn.
     """
+    groups, values = _told(root, overrides)
+    entries = [{change: choice} for change, choice in groups.items()]
+    _write(root, {"defaults": ["config", *entries, "_self_"], **values})
+
+
+def _told(root: Path, overrides: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """These overrides as entries of a defaults list, and as nested values; the last of each."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    groups: list[Any] = []
+    groups: dict[str, Any] = {}
     values: dict[str, Any] = {}
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     searched: list[Any] = [one.value() for one in parsed if one.key_or_group == SEARCHPATH]
@@ -210,10 +239,57 @@ def record(root: Path, overrides: Iterable[str]) -> None:
         if any((folder / one.key_or_group).is_dir() for folder in folders):
             place = f"@{one.package}" if one.package else ""
             change = "" if one.is_add() else "override "
-            groups.append({f"{change}{one.key_or_group}{place}": one.value()})
+            groups[f"{change}{one.key_or_group}{place}"] = one.value()
         else:
             nest(values, one.key_or_group.split("."), one.value())
-    _write(root, {"defaults": ["config", *groups, "_self_"], **values})
+    return groups, values
+
+
+def experiment(root: Path, overrides: Iterable[str], *, chosen: bool) -> dict[str, Any]:
+    """An experiment that composes to what `vary` composes from the same; see conf/experiment.
+
+    Raises:
+        ConfigError: an override removes a key or asks for several values in turn.
+    """
+    path, groups, values = choices(root), {}, {}
+    if chosen and path.is_file():
+        values = yaml.safe_load(path.read_text())
+        groups = dict(one.popitem() for one in values.pop("defaults") if isinstance(one, dict))
+    added, changed = _told(root, overrides)
+    groups |= added
+    for key, value in _leaves(changed).items():
+        nest(values, key.split("."), value)
+    values.pop("hydra", None)  # where to search is said on the command line
+    started = [groups.pop(key) for key in ("experiment", "override experiment") if key in groups]
+    entries = [{re.sub("^override ", "override /", key): one} for key, one in groups.items()]
+    return {"defaults": [*started, *entries, "_self_"], **values}
+
+
+def parsed(override: str) -> Any:
+    """One override, read by Hydra's grammar.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    try:
+        return OverridesParser.create().parse_override(override)
+    except _hydra_errors() as error:
+        raise ConfigError(f"{override}: {str(error).splitlines()[0]}") from None
+
+
+def apart(root: Path, group: str, name: str, overrides: Iterable[str]) -> dict[str, Any]:
+    """``conf/<group>/<name>.yaml``, which no other configuration holds, changed by ``group.key=``.
+
+    Raises:
+        ConfigError: what Hydra refuses.
+    """
+    given = [one if one.startswith(SEARCHPATH) else f"++{one}" for one in overrides]
+    try:
+        return dict(_hydra(root, given, name=f"{group}/{name}")[group])
+    except _hydra_errors() as error:
+        raise ConfigError(_reason(root, error)) from None
 
 
 def _write(root: Path, chosen: Mapping[str, Any]) -> None:

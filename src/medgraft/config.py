@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TextIO, get_args
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -17,6 +20,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     TypeAdapter,
@@ -26,6 +30,8 @@ from pydantic import (
 
 from medgraft.construct import check_names, locate, suggest
 from medgraft.errors import ConfigError
+
+MOST_NODES = 1_000_000
 
 
 def _names_target(value: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +167,22 @@ class EvaluationConfig(Section):
     draws: int = Field(ge=200)
     set_level: float = Field(gt=0.5, lt=1)
     sensitivity: float = Field(gt=0, le=1)
+    cost: PositiveFloat | None = None
     worthwhile_difference: PositiveFloat | None = None
+    ship: str | None = None
+    ship_why: str | None = None
+
+    @model_validator(mode="after")
+    def gives_its_reason(self) -> EvaluationConfig:
+        """What the guard did not choose ships with a reason."""
+        if self.ship and not (self.ship_why or "").strip():
+            raise ValueError("ship: what the guard did not choose ships with a reason in ship_why")
+        return self
+
+    @property
+    def shipped(self) -> tuple[str, str] | None:
+        """What ships against the guard, and why."""
+        return (self.ship, self.ship_why or "") if self.ship else None
 
 
 class TrainerConfig(Section):
@@ -170,7 +191,8 @@ class TrainerConfig(Section):
     accelerator: str
     devices: Annotated[Any, AfterValidator(_countable)]
     num_nodes: PositiveInt
-    strategy: str
+    strategy: Literal["auto", "ddp", "ray"]
+    share: Literal["replicas", "batches"] = "replicas"
     # Hydra reads trainer.precision=32 as a number.
     precision: Annotated[Literal["32", "16-mixed", "bf16-mixed"], BeforeValidator(str)]
     threads: PositiveInt
@@ -178,12 +200,32 @@ class TrainerConfig(Section):
     check_every: PositiveInt
     patience: PositiveInt
     replicas_at_once: PositiveInt
+    accumulate: PositiveInt = 1
+    compile: bool = False
+    max_failures: NonNegativeInt = 3
+
+    @model_validator(mode="after")
+    def says_how_many(self) -> TrainerConfig:
+        """Ray is asked for that many processes."""
+        if self.strategy == "ray" and self.devices == "auto":
+            raise ValueError("devices: strategy ray expected a number, got 'auto'")
+        return self
 
 
 class TrackingConfig(Section):
-    """Where MLflow keeps its runs."""
+    """Where MLflow keeps its runs; who may write there is for the environment to say."""
 
     uri: str
+
+    @model_validator(mode="after")
+    def holds_no_password(self) -> TrackingConfig:
+        """A refused section is not shown, so that no message holds it either."""
+        if urlsplit(self.uri).password:
+            raise ValueError(
+                "uri: expected an address without a password, which params.yaml would keep: "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD say who you are"
+            )
+        return self
 
 
 class Config(Section):
@@ -205,8 +247,15 @@ class Config(Section):
     tracking: TrackingConfig
 
 
-# What may change without changing a result; stages read it although DVC does not track it.
-UNTRACKED = ("accelerator", "devices", "num_nodes", "strategy", "threads")
+# Where a result is made; stages read it although DVC does not track it. Threads are tracked: large
+# sums are added in another order by two threads than by one.
+UNTRACKED = ("accelerator", "devices", "max_failures", "num_nodes", "share", "strategy")
+
+
+def leads() -> bool:
+    """True in the one process that writes results, whoever started the processes."""
+    ranks = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -348,12 +397,16 @@ def write_params(root: Path, params: Mapping[str, Any]) -> None:
 
 
 def write_if_changed(path: Path, text: str) -> None:
-    """Write a file whole, leaving an equal one untouched."""
-    if path.is_file() and path.read_text() == text:
+    """Write a file whole or not at all, leaving an equal one untouched."""
+    data = text.encode()
+    if path.is_file() and path.read_bytes() == data:
         return
     fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.replace(path)
+    try:
+        fresh.write_bytes(data)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def read_params(root: Path) -> dict[str, Any]:
@@ -365,10 +418,71 @@ def read_params(root: Path) -> dict[str, Any]:
     path = root / "params.yaml"
     if not path.is_file():
         raise ConfigError(f"{path} not found: run `medgraft compose`")
+    params = read_yaml(path)
+    if not isinstance(params, dict):
+        raise ConfigError(f"{path}: expected keys with values, got {params!r}")
+    return params
+
+
+def read_yaml(path: Path, *, most: int = MOST_NODES) -> Any:
+    """The plain values in a YAML file that may come from a stranger.
+
+    Raises:
+        ConfigError: there is none, it is not YAML, nested too deep, has one key twice, or its
+            aliases stand for more than `most` values.
+    """
     try:
-        return yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        with path.open(encoding="utf-8") as file:
+            return _Bounded(file, most).get_single_data()
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deep") from None
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{line}: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise ConfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
+
+
+class _Bounded(yaml.SafeLoader):
+    """No two equal keys, of which YAML silently keeps the last; no aliases that explode."""
+
+    def __init__(self, file: TextIO, most: int) -> None:
+        super().__init__(file)
+        self.most = most
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _written_out(node, {}, self.most) > self.most:
+            problem = f"its aliases (*) stand for more than {self.most} values"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        counts = Counter(key for key in keys if isinstance(key, Hashable))
+        for (key_node, _), key in zip(node.value, keys, strict=True):
+            if isinstance(key, Hashable) and counts[key] > 1:
+                problem = f'"{key_node.value}" is written twice'
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _written_out(node: yaml.Node, known: dict[int, int], most: int) -> int:
+    """How many values a node stands for once its aliases are written out; endless ones are many."""
+    if id(node) not in known:
+        known[id(node)] = most + 1  # what holds itself
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        flat = (
+            part for entry in parts for part in (entry if isinstance(entry, tuple) else (entry,))
+        )
+        known[id(node)] = 1 + sum(_written_out(part, known, most) for part in flat)
+    return known[id(node)]
 
 
 def stage_params(stage: str, *, key: str = "", root: Path | None = None) -> SimpleNamespace:

@@ -6,13 +6,32 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from medgraft.errors import ConfigError
 
-# A configuration may come from a stranger: nothing outside these packages is imported or called,
-# nor what their modules import from elsewhere.
-ALLOWED = ("medgraft.", "torch.optim.", "sklearn.")
+# A configuration may come from a stranger. These are the modules that configurations are made of:
+# nothing else is imported or called, nor what these import from elsewhere. Of the catalogue only
+# what makes a cohort, of torch the optimisers; of scikit-learn nothing, whose loaders fetch files.
+OWN = (
+    "cohorts.catalogue.*.materialise",
+    "evaluation.metrics.*",
+    "networks.encoders.*",
+    "networks.heads.*",
+    "networks.inputs.*",
+    "networks.readout.*",
+    "preparation.expression.Expression",
+    "preparation.image.Images",
+    "preparation.sequence.Sequences",
+    "preparation.table.Tables",
+    "sweep.launchers.*",
+    "training.augments.*",
+    "training.pretexts.*",
+    "training.schedules.*",
+    "transfer.*",
+)
+ALLOWED = (*(f"medgraft.{name}" for name in OWN), "torch.optim.*")
 OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -22,25 +41,29 @@ def locate(target: str) -> Callable[..., Any]:
     Raises:
         ConfigError: the name lies outside the allowed packages or does not exist.
     """
-    if not target.startswith(ALLOWED):
-        raise ConfigError(f"_target_ {target!r}: expected a name in {', '.join(ALLOWED)}*")
+    if not any(fnmatchcase(target, pattern) for pattern in ALLOWED):
+        raise ConfigError(f"_target_ {target!r}: expected one of {', '.join(ALLOWED)}")
     module_name, _, name = target.rpartition(".")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ConfigError(f"_target_ {target!r}: there is no module {error.name!r}") from None
     found: Any = getattr(module, name, None)
-    if not offered(found):
-        public = [key for key, value in vars(module).items() if offered(value) and key[0] != "_"]
+    if name.startswith("_") or not offered(found, module_name):
+        public = [key for key, value in vars(module).items() if offered(value, module_name)]
         raise ConfigError(
             f"_target_ {target!r}: {module_name} has no {name!r}{suggest(name, public)}"
         )
     return found
 
 
-def offered(value: Any) -> bool:
-    """True for a function or class defined in an allowed package."""
-    return callable(value) and f"{getattr(value, '__module__', '')}.".startswith(ALLOWED)
+def offered(value: Any, module: str) -> bool:
+    """True for a function or class that ``module`` defines, or for an optimiser of torch."""
+    if module.startswith("torch."):
+        import torch
+
+        return inspect.isclass(value) and issubclass(value, torch.optim.Optimizer)
+    return callable(value) and getattr(value, "__module__", "") == module
 
 
 def construct(spec: Mapping[str, Any], **given: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -12,37 +13,56 @@ from typing import Any, Literal
 import polars as pl
 
 from medgraft.errors import StageError
+from medgraft.notes import (
+    NOTE,
+    REFERENCE,
+    REUSED,
+    pipeline_note,
+    stage_note,
+    strategy_note,
+)
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
-PIPELINE = "pipeline"
-NOTE = "mlflow.note.content"  # what MLflow shows as the description, in markdown
+PIPELINE, STRATEGY = "pipeline", "finetune@"  # keys; the second with the strategy's name behind
 _FOLDERS = {"preprocess": "prepared", "pretrain": "pretrained", "evaluate": "evaluation"}
+_PAGES = ("report.html", "model_card.md", "tripod_ai.md", "probast_ai.md")
+RESULTS = ("verdict.json", "metrics.json")  # what a run is compared by
 _CURVES = ("train_loss", "validation_loss")
 _PROSE = ("description", "notice", "origin")  # changes no result
 _ANSWERS = ("helps", "cannot tell", "harms")  # the best that a strategy did is the answer
-_NOTES = {
-    "preprocess": "Who the patients are, and which of them each network may see.",
-    "pretrain": "What the source cohort teaches; the loss is the mean over the source networks.",
-    "evaluate": "What the predictions for patients never seen in training show.",
-}
-_REUSED = "Reused: not run again, because nothing it depends on had changed."
+# MLflow's words: a source cohort is only learned from, the target's patients are also predicted.
+TRAINING, EVALUATION = "training", "evaluation"
+_MOST_COLUMNS = 1000  # of a gene expression matrix, MLflow's page would show every gene
 _LONGEST_KEY, _LONGEST_PARAM, _LONGEST_TAG = 250, 6000, 8000
 
-# The strategy all others are compared with has no comparison of its own.
-REFERENCE: dict[str, Any] = {
-    "verdict": "reference",
-    "description": "what every other strategy is compared with",
-    "difference": None,
-    "low": None,
-    "high": None,
-    "p_holm": None,
-}
+
+# The reference minus itself; without a number MLflow's charts would drop the run they start from.
+_NO_DIFFERENCE = REFERENCE | {"difference": 0.0, "low": 0.0, "high": 0.0}
+
+
+@dataclass(frozen=True)
+class CohortUsed:
+    """A prepared cohort as MLflow's "dataset": how many patients and what was measured, no values.
+
+    `digest` is the start of the SHA-256 of the cohort's ``SHA256SUMS``; `folder` is relative to
+    the project. `context` says what the run used the patients for.
+    """
+
+    name: str
+    digest: str
+    folder: str
+    context: str
+    profile: dict[str, int]
+    columns: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one MLflow run will say; `curves` maps (name, step) to a value."""
+    """What one MLflow run will say; `curves` maps (name, step) to a value.
+
+    `usage` has how busy the machine was, by name, at a ``time`` in milliseconds since 1970.
+    """
 
     name: str
     params: dict[str, str] = field(default_factory=dict)
@@ -50,12 +70,14 @@ class Entry:
     metrics: dict[str, float] = field(default_factory=dict)
     curves: dict[tuple[str, int], float] = field(default_factory=dict)
     artifacts: dict[Path, str | None] = field(default_factory=dict)
+    cohorts: list[CohortUsed] = field(default_factory=list)
+    usage: list[dict[str, float]] = field(default_factory=list)
 
 
 def check_stages(params: dict[str, dict[str, Any]], reused: set[str]) -> None:
     """Refuse keys that are no stage, and reused stages that take no part."""
     known = {*_FOLDERS, PIPELINE}
-    unknown = sorted(k for k in params if k not in known and not k.startswith("finetune@"))
+    unknown = sorted(k for k in params if k not in known and not k.startswith(STRATEGY))
     if unknown:
         raise StageError(
             f"params name unknown stages {unknown}: expected {', '.join(sorted(known))} "
@@ -78,9 +100,8 @@ def entries(
     metrics = _json(work / "evaluation" / "metrics.json") if finished else {}
     found = {PIPELINE: _parent(work, verdict=verdict, metrics=metrics, status=status)}
     for stage in [key for key in params if key != PIPELINE]:
-        folder = _folder(work, stage)
-        if folder.is_dir():
-            found[stage] = _child(stage, folder, verdict=verdict, metrics=metrics)
+        if (folder := _folder(work, stage)).is_dir():
+            found[stage] = _child(stage, work, verdict=verdict, metrics=metrics)
         elif finished:
             raise StageError(f"{stage} finished, but its folder {folder} does not exist")
     told = params | {PIPELINE: _shared(params)}
@@ -88,6 +109,8 @@ def entries(
     for stage, entry in found.items():
         entry.params.update(_flatten(_telling(stage, told.get(stage, {}))))
         entry.tags.update(common | {"dvc_stage": stage})
+        entry.cohorts.extend(_cohorts(work, stage, told.get(stage, {})))
+        entry.usage.extend(_usage(work / "ran" / stage))
     return found
 
 
@@ -108,10 +131,47 @@ def _telling(stage: str, params: Mapping[str, Any]) -> dict[str, Any]:
     told = dict(params)
     strategy = stage.partition("@")[2]
     if strategy and strategy in told.get("strategies", {}):
-        told = {"strategy": {"name": strategy} | told.pop("strategies")[strategy]} | told
+        # Its name stands where a constructor's does, before its choices in every sorted list:
+        # MLflow's charts start with the first parameter that differs.
+        told = {"strategy": {"_target_": strategy} | told.pop("strategies")[strategy]} | told
     if isinstance(told.get("metrics"), Mapping):
         told["metrics"] = list(told["metrics"])
     return told
+
+
+def _cohorts(work: Path, stage: str, params: Mapping[str, Any]) -> list[CohortUsed]:
+    """The cohorts a stage learns from, and the one it is judged on."""
+    kind, _, strategy = stage.partition("@")
+    choices = params.get("strategies", {}).get(strategy, {}) if strategy else {}
+    alone = kind == "evaluate" or not choices.get("uses_source", True)
+    used = {} if alone else {"source": TRAINING}
+    used |= {} if kind == "pretrain" else {"target": EVALUATION}
+    folders = {cohort: work / "prepared" / cohort for cohort in used}
+    return [_cohort(folder, used[cohort]) for cohort, folder in folders.items() if folder.is_dir()]
+
+
+def cohorts_used(work: Path) -> list[CohortUsed]:
+    """The source and the target that lie prepared in `work`."""
+    contexts = {"source": TRAINING, "target": EVALUATION}
+    folders = {work / "prepared" / cohort: context for cohort, context in contexts.items()}
+    return [_cohort(folder, context) for folder, context in folders.items() if folder.is_dir()]
+
+
+def _cohort(folder: Path, context: str) -> CohortUsed:
+    schema = _json(folder / "schema.json")
+    features = schema.get("features", [])
+    patients = pl.scan_parquet(folder / "patients.parquet")
+    rows, people = patients.select(pl.len(), pl.n_unique("patient")).collect().row(0)
+    seal = (folder / "SHA256SUMS").read_bytes()
+    return CohortUsed(
+        name=" + ".join(schema["sites"]),
+        digest=hashlib.sha256(seal).hexdigest()[:12],
+        folder=f"work/prepared/{folder.name}",
+        context=context,
+        profile={"patients": people, "rows": rows}
+        | ({"columns": len(features)} if features else {}),
+        columns={one["name"]: one["kind"] for one in features[:_MOST_COLUMNS]},
+    )
 
 
 def _folder(work: Path, stage: str) -> Path:
@@ -139,7 +199,11 @@ def _parent(
     answer = _answer(verdict)
     return Entry(
         name=f"{answer}: {name}",
-        tags={"champion": champion, "verdict": answer, NOTE: _pipeline_note(verdict, metrics)},
+        tags={
+            "champion": champion,
+            "verdict": answer,
+            NOTE: pipeline_note(verdict, metrics, work / "evaluation"),
+        },
         metrics=_numbers(champion, verdict=verdict, metrics=metrics),
         artifacts=_artifacts(work / "evaluation"),
     )
@@ -157,17 +221,20 @@ def _sites(work: Path, cohort: str) -> str:
     return " + ".join(sites) if len(sites) <= 3 else f"{len(sites)} sites"
 
 
-def _child(stage: str, folder: Path, *, verdict: dict[str, Any], metrics: dict[str, Any]) -> Entry:
+def _child(stage: str, work: Path, *, verdict: dict[str, Any], metrics: dict[str, Any]) -> Entry:
     strategy = stage.partition("@")[2]
-    curves = _curves(folder / "history.parquet")
+    curves = _curves(_folder(work, stage) / "history.parquet")
     if not strategy or not verdict:
-        note = {NOTE: _NOTES[stage]} if stage in _NOTES else {}
-        return Entry(name=strategy or stage, tags=note, curves=curves)
+        note = stage_note(stage)
+        return Entry(name=strategy or stage, tags={NOTE: note} if note else {}, curves=curves)
     row = verdict["strategies"].get(strategy, REFERENCE)
     numbers = _numbers(strategy, verdict=verdict, metrics=metrics)
     return Entry(
         name=strategy,
-        tags={"verdict": row["verdict"], NOTE: _strategy_note(row, verdict, numbers)},
+        tags={
+            "verdict": row["verdict"],
+            NOTE: strategy_note(row, verdict, numbers, work / "evaluation"),
+        },
         metrics=numbers,
         curves=curves,
     )
@@ -180,7 +247,7 @@ def _numbers(
 
     MLflow shows them in this order.
     """
-    row = verdict["strategies"].get(strategy, REFERENCE)
+    row = verdict["strategies"].get(strategy, _NO_DIFFERENCE)
     named: dict[str, float | None] = {}
     own, primary = metrics.get(strategy, {}), verdict["primary"]
     for metric in sorted(own, key=lambda name: name != primary):
@@ -212,50 +279,16 @@ def _curves(history: Path) -> dict[tuple[str, int], float]:
     return {(curve, step): loss for step, curve, loss in long.iter_rows()}
 
 
+def _usage(marker: Path) -> list[dict[str, float]]:
+    """What was sampled while the stage ran; nothing of a stage that DVC did not run."""
+    told = marker.read_text(encoding="utf-8") if marker.is_file() else ""
+    return json.loads(told) if told else []
+
+
 def _artifacts(evaluation: Path) -> dict[Path, str | None]:
     figures = sorted(path for path in (evaluation / "figures").glob("*") if path.is_file())
-    report = evaluation / "report.html"
-    found: dict[Path, str | None] = dict.fromkeys(figures, "figures")
-    return found | ({report: None} if report.exists() else {})
-
-
-def _pipeline_note(verdict: dict[str, Any], metrics: dict[str, Any]) -> str:
-    champion, primary, reference = (verdict[key] for key in ("champion", "primary", "reference"))
-    base = metrics.get(reference, {}).get(primary, {}).get("value")
-    rows = verdict["strategies"] | {reference: REFERENCE | {"value": base}}
-    table = "\n".join(_table_row(name, row) for name, row in rows.items())
-    return f"""**{verdict["sentence"]}**
-
-Ships: **{champion["strategy"]}** – {champion["reason"]}
-
-| strategy | {primary} | minus {reference} | 95 % from | to | does it help? |
-|---|---|---|---|---|---|
-{table}
-
-Figures and `report.html` are under Artifacts."""
-
-
-def _strategy_note(row: dict[str, Any], verdict: dict[str, Any], numbers: dict[str, float]) -> str:
-    primary = verdict["primary"]
-    value, low, high = (
-        _decimal(numbers.get(primary + end), ".3f") for end in ("", "_low", "_high")
-    )
-    lines = [f"**{row['verdict']}** – {row['description']}", ""]
-    lines += [f"{primary} {value} (95 % CI {low} to {high})"]
-    if row["difference"] is not None:
-        change, least, most = (_decimal(row[key], "+.3f") for key in ("difference", "low", "high"))
-        lines[-1] += f", {change} ({least} to {most}) compared with {verdict['reference']}"
-    return "\n".join(lines)
-
-
-def _table_row(name: str, row: dict[str, Any]) -> str:
-    value = _decimal(row["value"], ".3f")
-    differences = [_decimal(row[key], "+.3f") for key in ("difference", "low", "high")]
-    return "| " + " | ".join([name, value, *differences, row["verdict"]]) + " |"
-
-
-def _decimal(number: float | None, pattern: str) -> str:
-    return "–" if number is None else format(number, pattern)
+    pages = [path for name in (*_PAGES, *RESULTS) if (path := evaluation / name).exists()]
+    return dict.fromkeys(figures, "figures") | dict.fromkeys(pages)
 
 
 def _source_tags(tags: dict[str, str]) -> dict[str, str]:
@@ -263,6 +296,11 @@ def _source_tags(tags: dict[str, str]) -> dict[str, str]:
     source = {"mlflow.source.name": "medgraft", "mlflow.source.type": "PROJECT"}
     commit = tags.get("git_commit")
     return source | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def flat(params: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters under the names and in the words that MLflow has for them."""
+    return _flatten(_telling(PIPELINE, params))
 
 
 def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -297,33 +335,11 @@ def short(text: str, longest: int = _LONGEST_TAG) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def views(work: Path) -> dict[str, dict[str, Any]]:
-    """Two tables to open instead of MLflow's own, which shows neither metric nor verdict."""
-    verdict = _json(work / "evaluation" / "verdict.json")
-    primary = verdict["primary"]
-    names = [f"{name}{end}" for name in (primary, "difference") for end in ("", "_low", "_high")]
-    columns = [f"metrics.`{name}`" for name in [*names, "p_holm"]]
-    return {
-        "strategies": {
-            "searchFilter": "tags.dvc_stage LIKE 'finetune%'",
-            "orderByKey": columns[0],  # any but the time lists strategies without their parent
-            "orderByAsc": not all(
-                row["higher_is_better"] for row in verdict["strategies"].values()
-            ),
-            "selectedColumns": ["tags.`verdict`", *columns, "tags.`reused`"],
-        },
-        "runs": {
-            "searchFilter": f"tags.dvc_stage = '{PIPELINE}'",
-            "selectedColumns": ["tags.`verdict`", "tags.`champion`", *columns],
-        },
-    }
-
-
 def mark_reused(found: dict[str, Entry], *, reused: set[str], previous: dict[str, str]) -> None:
     """Say of every reused stage that it is one and, where known, which run it comes from."""
     for stage in reused & set(found):
         tags = found[stage].tags
         tags["reused"] = "true"
-        tags[NOTE] = "\n\n".join([*([tags[NOTE]] if NOTE in tags else []), _REUSED])
+        tags[NOTE] = "\n\n".join([*([tags[NOTE]] if NOTE in tags else []), REUSED])
         if stage in previous:
             tags["reused_from"] = previous[stage]

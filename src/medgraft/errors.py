@@ -1,4 +1,4 @@
-"""Every exception a user can meet. Each ends the program with its message alone and exit code 2."""
+"""Every exception a user can meet. Each ends the program with its message alone, by `Exit`."""
 
 
 class MedgraftError(Exception):
@@ -23,6 +23,10 @@ class LeakError(MedgraftError):
 
 class StageError(MedgraftError):
     """A stage lacks its inputs or what lies on disk does not fit together."""
+
+
+class Preempted(MedgraftError):
+    """Training was told to end, and has saved its state."""
 
 
 class MedgraftWarning(UserWarning):

@@ -22,19 +22,25 @@ from medgraft.errors import CohortError, ConfigError
 from medgraft.evaluation.predictions import load_study
 from medgraft.evaluation.summary import Evaluation, evaluate, plain
 from medgraft.evaluation.verdict import holm
-from medgraft.preparation.arrays import read
+from medgraft.preparation.arrays import Prepared, read
+from medgraft.reporting.canvas import house_style
+from medgraft.reporting.ladder import ladder_figure
 from medgraft.reporting.text import best_first
 from medgraft.sources import raw_files
 from medgraft.stages import finetune, preprocess, pretrain
 from medgraft.stages.run import WORK
 
 PLACE = WORK / "pairs"
+FORMAT = 2
+"""Of what is kept of a pair; raised when that changes, so that older ones are studied again."""
 SHOWN = ("auroc", "calibration_intercept", "calibration_slope", "brier")
 """Ranking, level and spread of the probabilities, and both together."""
 
 
 def compare(root: Path, arguments: Iterable[str], *, mirror: Path | None) -> dict[str, Any]:
-    """Study every ordered pair of sites and write ``work/pairs/pairs.json``; what it holds.
+    """Study every ordered pair of sites; write and return what ``work/pairs/pairs.json`` holds.
+
+    Beside it ``ladder.svg``, of two classes.
 
     A pair that was studied with the same parameters before is not studied again, so that an
     interrupted command goes on where it was. The project's other files are left alone.
@@ -57,8 +63,12 @@ def compare(root: Path, arguments: Iterable[str], *, mirror: Path | None) -> dic
             params["cohort"] |= {"source": [source], "target": [target], "folder": str(raw)}
             print(f"{source} to {target}", flush=True)
             found.append(studied(validate(params), root / PLACE, Path(name) / f"{source}_{target}"))
-    told = {"metrics": list(SHOWN), "pairs": adjusted(found)}
+    told = plain({"metrics": list(SHOWN), "pairs": adjusted(found)})
     write_json(root / PLACE / "pairs.json", told)
+    with house_style():
+        figure = ladder_figure(told)
+    if figure is not None:
+        write_if_changed(root / PLACE / f"{figure.name}.svg", figure.svg)
     return told
 
 
@@ -109,6 +119,7 @@ def studied(config: Config, place: Path, scratch: Path) -> dict[str, Any]:
 def fingerprint(config: Config) -> str:
     """Of everything that may change a result: parameters and raw files, wherever these lie."""
     said = config.model_dump(mode="json", exclude={"tracking": True, "cohort": {"folder"}})
+    said["format"] = FORMAT
     said["raw"] = folder_md5(Path(config.cohort.folder))
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
@@ -141,10 +152,23 @@ def summary(result: Evaluation, folder: Path) -> dict[str, Any]:
     return {
         "patients": {role: len(np.unique(one.patient)) for role, one in cohorts.items()},
         "outcome_mean": {role: float(np.nanmean(one.y)) for role, one in cohorts.items()},
+        "cases": {role: cases(one) for role, one in cohorts.items()},
         "primary": result.verdict["primary"],
         "best": next((row for row in ranked if row["uses_source"]), None),
         "ships": result.champion.strategy,
         "scores": scores,
+    }
+
+
+def cases(cohort: Prepared) -> dict[str, Any] | None:
+    """How many rows are cases, of two classes the second; None where there are not two."""
+    outcome = cohort.schema["outcome"]
+    if len(outcome["classes"]) != 2 or cohort.y.ndim > 1:
+        return None
+    return {
+        "label": outcome["classes"][1],
+        "cases": int((cohort.y == 1).sum()),
+        "rows": len(cohort.y),
     }
 
 

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+import psutil
 import yaml
+from filelock import FileLock, Timeout
 
 from medgraft import composition, config
 from medgraft.cohorts import seal
 from medgraft.cohorts.seal import Changes
 from medgraft.construct import construct
-from medgraft.errors import MedgraftError, SealError
+from medgraft.errors import MedgraftError, Preempted, SealError
+
+# The seal as it was, while a new one is written.
+KEPT = Path(".dvc") / "tmp" / "medgraft.data.dvc"
 
 
 def materialise(root: Path, *, mirror: Path | None) -> None:
@@ -82,8 +90,47 @@ def fill_cache(root: Path, sealed: Path) -> None:
 
 def add(root: Path) -> None:
     """Seal the raw data as they are."""
-    if dvc(root, "add", "--quiet", "data"):
-        raise SealError("DVC could not seal data/; it has said why")
+    with sealing(root):
+        if dvc(root, "add", "--quiet", "data"):
+            raise SealError("DVC could not seal data/; it has said why")
+
+
+@contextmanager
+def sealing(root: Path) -> Iterator[None]:
+    """Keep the seal until a new one is complete: DVC writes ``data.dvc`` in place."""
+    sealed, kept = root / "data.dvc", root / KEPT
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    fresh = kept.with_suffix(".new")
+    fresh.write_bytes(sealed.read_bytes() if sealed.is_file() else b"")
+    fresh.replace(kept)
+    try:
+        yield
+    finally:
+        kept.unlink()
+
+
+def unsealed(root: Path) -> None:
+    """Return to the seal there was before a sealing that was killed; data are compared with it."""
+    sealed, kept = root / "data.dvc", root / KEPT
+    if not kept.is_file():
+        return
+    if kept.stat().st_size:
+        kept.replace(sealed)
+    else:
+        sealed.unlink(missing_ok=True)
+        kept.unlink()
+
+
+def locks(path: Path) -> bool:
+    """Whether DVC can read this ``dvc.lock``."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(path.read_text()))
+    except (Invalid, yaml.YAMLError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def dvc(root: Path, *arguments: str) -> int:
@@ -99,3 +146,51 @@ def dvc(root: Path, *arguments: str) -> int:
         return int(dvc_main(list(arguments)))
     finally:
         os.chdir(before)
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Hold the checkout for one `medgraft repro`; the lock goes with the process that holds it.
+
+    Raises:
+        MedgraftError: another one is running.
+    """
+    place = root / ".dvc" / "tmp"
+    place.mkdir(parents=True, exist_ok=True)
+    lock, holder = FileLock(place / "medgraft.lock", timeout=0), place / "medgraft.pid"
+    try:
+        lock.acquire()
+    except Timeout:
+        pid = holder.read_text().strip() if holder.is_file() else "unknown"
+        raise MedgraftError(
+            f"another `medgraft repro` (process {pid}) is running in {root}; wait for its end"
+        ) from None
+    try:
+        holder.write_text(f"{os.getpid()}\n")
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def passing_on_sigterm() -> Iterator[list[int]]:
+    """Hand SIGTERM to the stage that runs, which saves its state; the list tells whether it came.
+
+    A batch system may tell only the process it started.
+    """
+    told: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        told.append(number)
+        stages = psutil.Process().children(recursive=True)
+        if not stages:
+            raise Preempted("ended by SIGTERM between two stages; the same command goes on")
+        for stage in stages:
+            with suppress(psutil.NoSuchProcess):
+                stage.terminate()
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -18,28 +18,37 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from medgraft.entries import (
-    NOTE,
     PIPELINE,
+    RESULTS,
+    STRATEGY,
+    CohortUsed,
     Entry,
     Status,
     check_stages,
     entries,
     mark_reused,
     short,
-    views,
 )
 from medgraft.errors import MedgraftError
+from medgraft.notes import NOTE, placed
+from medgraft.views import views
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Run
 
+# Tag: which project on which machine writes the run, hashed; only one process of it does at a time.
+WRITER = "written_by"
 _PARAMS_PER_BATCH, _METRICS_PER_BATCH = 100, 900  # MLflow refuses more, and more than 1000 in all
+_LONGEST_DATASET_NAME = 500
+_MOST_RUNS, _MOST_NAMED = 5000, 5
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-_EXPERIMENT_NOTE = """[Strategies, best first]({page}strategies) · [pipeline runs]({page}runs)
+_EXPERIMENT_NOTE = """[Strategies, best first]({page}strategies) · \
+[as bars]({page}strategies&compareRunsMode=CHART) · [pipeline runs]({page}runs)
 
 A pipeline run is named after its answer, source → target; its + opens the strategies. A metric has
 its 95 % interval in `_low` and `_high`. `difference` is the strategy minus the reference, `p_holm`
@@ -53,6 +62,12 @@ _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+# Else MLflow goes past a server to its store, with links that the server signs; only the server
+# need be reached.
+_THROUGH_SERVER = {
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
 }
 
 
@@ -102,6 +117,17 @@ def track(
         return _write(client, identity, found, status=status)
 
 
+def track_family(found: dict[str, Entry], *, uri: str, experiment: str, work: Path) -> str:
+    """Log `found["pipeline"]` and, as its children, the others; the parent's MLflow run id.
+
+    Raises:
+        MedgraftError: MLflow cannot be reached, or refuses.
+    """
+    with session(uri, work) as client:
+        identity = _experiment_id(client, experiment, uri)
+        return _write(client, identity, found, status="FINISHED")[PIPELINE]
+
+
 @contextmanager
 def session(uri: str, work: Path) -> Iterator["MlflowClient"]:
     """A client of the database or server at `uri`; whatever fails inside says so in one line.
@@ -144,7 +170,7 @@ def _reason(error: BaseException) -> str:
 def _quiet() -> None:
     """Telemetry off, short retries, no log lines: what MLflow logs as an error it also raises."""
     os.environ.update(_ENVIRONMENT)
-    for key, value in _PATIENCE.items():
+    for key, value in (_PATIENCE | _THROUGH_SERVER).items():
         os.environ.setdefault(key, value)
     import mlflow  # noqa: F401  sets its log levels at import, so ours come after
 
@@ -197,13 +223,28 @@ def _write(
     client: "MlflowClient", experiment: str, found: dict[str, Entry], *, status: Status
 ) -> dict[str, str]:
     parent = found[PIPELINE]
+    left = _left_open(client, experiment, parent)
     with _run(client, experiment, parent, status=status) as parent_id:
+        for run_id in left:
+            client.set_tag(run_id, "resumed_by", parent_id)
+            client.update_run(run_id, "KILLED")
         ids = {PIPELINE: parent_id}
         # MLflow lists the newest first, so the last stage is logged first.
         for stage in reversed([key for key in found if key != PIPELINE]):
             with _run(client, experiment, found[stage], parent=parent_id) as run_id:
                 ids[stage] = run_id
+        strategies = [ids[stage] for stage in found if stage.startswith(STRATEGY)]
+        note = placed(parent.tags.get(NOTE, ""), experiment, parent_id, strategies)
+        client.set_tag(parent_id, NOTE, short(note))
         return ids
+
+
+def _left_open(client: "MlflowClient", experiment: str, parent: Entry) -> list[str]:
+    """Runs of this very project that say they are running: whoever wrote them was ended."""
+    if (writer := parent.tags.get(WRITER)) is None:
+        return []
+    asked = f"attributes.status = 'RUNNING' and tags.{WRITER} = '{writer}'"
+    return [run.info.run_id for run in client.search_runs([experiment], asked)]
 
 
 @contextmanager
@@ -216,8 +257,12 @@ def _run(
     status: Status = "FINISHED",
 ) -> Iterator[str]:
     """Open, fill and close a run; what goes wrong inside closes it as FAILED or KILLED."""
-    tags = {key: short(value) for key, value in entry.tags.items()}
-    tags |= {"mlflow.parentRunId": parent} if parent else {}
+    tags = dict(entry.tags)
+    note = tags.pop(NOTE, "")
+    if parent:  # which gets its own note at last, with links to all runs
+        tags |= {"mlflow.parentRunId": parent}
+        tags |= {NOTE: placed(note, experiment, parent)} if note else {}
+    tags = {key: short(value) for key, value in tags.items()}
     run_id = client.create_run(experiment, run_name=entry.name, tags=tags).info.run_id
     try:
         _fill(client, run_id, entry)
@@ -236,6 +281,9 @@ def _fill(client: "MlflowClient", run_id: str, entry: Entry) -> None:
     now = round(time.time() * 1000)
     points = {(name, 0): value for name, value in entry.metrics.items()} | entry.curves
     metrics = [Metric(name, value, now, step) for (name, step), value in points.items()]
+    for step, sample in enumerate(entry.usage):
+        at = int(sample["time"])
+        metrics += [Metric(f"system/{k}", v, at, step) for k, v in sample.items() if k != "time"]
     params = [Param(name, value) for name, value in entry.params.items()]
     # Together: every request is several transactions, and sqlite waits for the disk each time.
     batches: Any = zip_longest(
@@ -243,10 +291,106 @@ def _fill(client: "MlflowClient", run_id: str, entry: Entry) -> None:
     )
     for some_params, some_metrics in batches:
         client.log_batch(run_id, metrics=some_metrics, params=some_params)
+    if entry.cohorts:
+        client.log_inputs(run_id, datasets=[_dataset(cohort) for cohort in entry.cohorts])
     for path, folder in entry.artifacts.items():
         client.log_artifact(run_id, str(path), folder)
+
+
+def _dataset(cohort: CohortUsed) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    types = {"number": "double", "category": "string"}  # others, such as a sequence, as they are
+    schema = [
+        {"name": name, "type": types.get(kind, kind)} for name, kind in cohort.columns.items()
+    ]
+    dataset = Dataset(
+        name=short(cohort.name, _LONGEST_DATASET_NAME),
+        digest=cohort.digest,
+        source_type="local",
+        source=json.dumps({"uri": cohort.folder}),
+        schema=json.dumps({"mlflow_colspec": schema}) if schema else None,
+        profile=json.dumps(cohort.profile),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", cohort.context)])
 
 
 def _batched(items: list[Any], size: int) -> list[list[Any]]:
     """The items in lists of at most ``size``."""
     return [items[at : at + size] for at in range(0, len(items), size)]
+
+
+# What was logged, read again.
+
+
+def recall(asked: str, *, uri: str, work: Path, into: Path) -> dict[str, Entry]:
+    """What `track` had logged of the finished pipeline run with this id or name, by stage.
+
+    The parent's `artifacts` are its `RESULTS`, copied to the folder `into`. Curves, metrics and
+    notes are left out.
+
+    Raises:
+        MedgraftError: there is no such run, or several; or MLflow cannot be reached.
+    """
+    with session(uri, work) as client:
+        run = _only(_finished(client, asked), asked, uri)
+        run_id, experiment = run.info.run_id, run.info.experiment_id
+        logged = {item.path for item in client.list_artifacts(run_id)}
+        if lacking := sorted(set(RESULTS) - logged):
+            raise MedgraftError(
+                f"run {run_id} at {uri} lacks {', '.join(lacking)}: it was logged by an earlier "
+                "version; name the folder of its results instead"
+            )
+        parent = _entry(run)
+        for name in RESULTS:
+            path = client.download_artifacts(run_id, name, str(into))
+            parent.artifacts[Path(path)] = None
+        children = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{run_id}'")
+        return {PIPELINE: parent} | {
+            child.data.tags["dvc_stage"]: _entry(child)
+            for child in children
+            if "dvc_stage" in child.data.tags
+        }
+
+
+def _finished(client: "MlflowClient", asked: str) -> "list[Run]":
+    """Finished pipeline runs of any experiment that are called so; an id is one run's alone."""
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    runs = client.search_runs(
+        experiments,
+        f"tags.dvc_stage = '{PIPELINE}' and attributes.status = 'FINISHED'",
+        max_results=_MOST_RUNS,
+    )
+    return [run for run in runs if asked in (run.info.run_id, run.info.run_name)]
+
+
+def _only(found: "list[Run]", asked: str, uri: str) -> "Run":
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise MedgraftError(
+            f"{asked}: neither a folder nor the name or id of a finished pipeline run at {uri}"
+        )
+    ids = ", ".join(run.info.run_id for run in found[:_MOST_NAMED])
+    raise MedgraftError(f"{asked}: {len(found)} runs at {uri} are called so; give an id: {ids}")
+
+
+def _entry(run: "Run") -> Entry:
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    return Entry(
+        name=run.info.run_name or run.info.run_id,
+        params=dict(run.data.params),
+        tags=dict(run.data.tags),
+        cohorts=[_cohort_used(one) for one in inputs],
+    )
+
+
+def _cohort_used(given: "DatasetInput") -> CohortUsed:
+    dataset, tags = given.dataset, {tag.key: tag.value for tag in given.tags}
+    return CohortUsed(
+        name=dataset.name,
+        digest=dataset.digest,
+        folder=json.loads(dataset.source)["uri"],
+        context=tags.get("mlflow.data.context", ""),
+        profile=json.loads(dataset.profile or "{}"),
+    )

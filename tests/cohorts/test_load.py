@@ -29,8 +29,8 @@ def row(**cells: str) -> str:
 
 def test_cells_become_numbers(write: Write) -> None:
     cohort = load(write(), "here", "disease")
-    assert cohort.measured == ("sex", "chol", "age")
-    np.testing.assert_array_equal(cohort.values, [[0, 210, 61], [1, np.nan, 47.5], [0, np.nan, 62]])
+    assert cohort.measured == ("chol", "age", "sex")  # numbers before categories
+    np.testing.assert_array_equal(cohort.values, [[210, 61, 0], [np.nan, 47.5, 1], [np.nan, 62, 0]])
     assert cohort.y.tolist() == [0, 1, 1]
     assert cohort.outcome.classes == ("healthy", "ill")
     assert cohort.patient.tolist() == ["A1", "A2", "A1"]
@@ -120,7 +120,7 @@ def test_bad_cell_is_named(write: Write, cells: dict[str, str], message: str) ->
 
 @pytest.mark.parametrize("edge", ["50", "700"])
 def test_range_includes_its_ends(write: Write, edge: str) -> None:
-    assert load(write(rows=row(chol=edge)), "here", "disease").values[0, 1] == float(edge)
+    assert load(write(rows=row(chol=edge)), "here", "disease").values[0, 0] == float(edge)
 
 
 @pytest.mark.parametrize(
@@ -254,14 +254,14 @@ def test_bad_format_is_explained(write: Write, form: str, message: str) -> None:
 def test_numbers_parse_like_python(write: Write) -> None:
     texts = ["17.99", ".7", "1e-3", "-0.1", "0.1234567890123456789", "1001.0", "+5"]
     rows = "\n".join([HEADER, *(f"A,x,0,99,{text},0,1" for text in texts)])
-    ages = load(write(rows=rows), "here", "disease").values[:, 2]
+    ages = load(write(rows=rows), "here", "disease").values[:, 1]
     assert ages.tolist() == [float(text) for text in texts]
 
 
 def test_number_codes_match_spellings(write: Write) -> None:
     """A code written as a number matches 1, 1.0 and 01; one written as text only itself."""
     rows = f"{HEADER}\n" + "".join(f"A,x,{sex},99,50,1,1\n" for sex in ("1", "1.0", "01"))
-    assert load(write(rows=rows), "here", "disease").values[:, 0].tolist() == [1, 1, 1]
+    assert load(write(rows=rows), "here", "disease").values[:, 2].tolist() == [1, 1, 1]
     quoted = write(DESCRIPTION.replace("{0: female, 1: male}", '{"0": female, "1": male}'), rows)
     assert refusal(quoted).splitlines() == [
         'clinic/here.csv, line 3, column sex: got "1.0", expected one of 0, 1',

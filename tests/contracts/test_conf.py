@@ -58,3 +58,27 @@ def test_cohort_is_described(path, tmp_path):
 @pytest.mark.parametrize("path", found.of("task"), ids=found.name)
 def test_task_is_its_kind(path):
     assert path.stem.startswith(found.read(path)["kind"])
+
+
+# What the authors chose, and how: Li et al. 2018 and 2019, Chen et al. 2019, Hu et al. 2022, You et
+# al. 2020, Howard & Ruder 2018, Clark et al. 2020; docs/strategies.md names the papers.
+PUBLISHED = {
+    "l2_sp": {"init._target_": "source_shared", "penalty.alpha": 0.01, "penalty.beta": 0.01},
+    "delta": {"init._target_": "source_shared", "penalty.alpha": 0.01, "penalty.beta": 0.01},
+    "bss": {"penalty.eta": 0.001, "penalty.k": 1},
+    "lora": {"adapter.rank": 8, "adapter.alpha": 8},
+    "co_tuning": {"penalty.weight": 2.3},
+    "discriminative": {"learning_rate.divisor": 2.6},
+    "gradual": {"learning_rate.divisor": 2.6},
+    "layer_decay": {"learning_rate.decay": 0.75},
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_strategy_has_its_published_constants(name, project):
+    """As composed: no other file of conf/ says otherwise."""
+    composed = composition.compose(project, [f"strategies=[scratch,{name}]"])["strategies"][name]
+    values = {key: value for key, value in found.flat(composed).items() if key in PUBLISHED[name]}
+    if "init._target_" in values:
+        values["init._target_"] = values["init._target_"].rpartition(".")[2]
+    assert values == PUBLISHED[name]

@@ -5,7 +5,10 @@ import torch
 from torch import nn
 
 from medgraft.construct import construct
+from medgraft.deployment import onnx_export
+from medgraft.deployment.graph import Ensemble
 from medgraft.errors import ConfigError
+from medgraft.evaluation import corrections
 from medgraft.networks.model import Network
 from medgraft.training import replicas
 from medgraft.training.replicas import Replicas
@@ -15,8 +18,8 @@ from . import found
 
 ENCODERS = [pytest.param(path, id=path.stem) for path in found.of("encoder")]
 TOGETHER = 3
-CHANNELS = 5
-POSITIONS = {0: (), 1: (12,), 2: (16, 16)}
+CHANNELS = 4  # as many as letters of a DNA
+POSITIONS = {0: (), 1: (40,), 2: (16, 16)}
 
 
 class AsItIs(nn.Module):
@@ -118,3 +121,20 @@ def test_optimiser_works_elementwise(path):
     together = moved(torch.tensor([3.0, 0.1]))
     torch.testing.assert_close(together[:1], moved(torch.tensor([3.0])), rtol=0, atol=0)
     assert together[0] < 3.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ENCODERS)
+def test_exported_equals_torch(path, tmp_path):
+    """As ONNX, for another number of patients than it was traced with, and for one alone."""
+    each = [network(path, seed).eval() for seed in range(2)]
+    whole = Ensemble(each, "binary", corrections.AsItIs()).eval()
+    x = patients(path, 7)
+    onnx_export.write(whole, x.numpy(), tmp_path / "a.onnx")
+    ask = onnx_export.session(tmp_path / "a.onnx")
+    with torch.no_grad():
+        expected = whole(x)
+    assert expected[:, 1].unique().numel() == 7
+    for rows in (x, x[:1]):
+        (got,) = ask.run([onnx_export.OUTPUT], {onnx_export.INPUT: rows.numpy()})
+        torch.testing.assert_close(torch.from_numpy(got), expected[: len(rows)], atol=1e-5, rtol=0)

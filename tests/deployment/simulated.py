@@ -13,6 +13,8 @@ import yaml
 from medgraft.cohorts.load import load
 from medgraft.config import FitConfig, PretrainConfig, Strategy, TrainerConfig
 from medgraft.deployment.champion import export
+from medgraft.evaluation.answers import write_answers
+from medgraft.evaluation.predictions import load_study
 from medgraft.preparation.arrays import read, read_design
 from medgraft.preparation.prepare import prepare
 from medgraft.preparation.splits import Plan
@@ -217,11 +219,13 @@ def write_verdict(work: Path, strategy: str) -> None:
     told = {"champion": {"strategy": strategy, "reason": "It won."}, "sentence": VERDICT}
     (work / "evaluation").mkdir(exist_ok=True)
     (work / "evaluation" / "verdict.json").write_text(json.dumps(told))
+    study = load_study(work / "prepared", work / "finetuned")
+    write_answers(work / "evaluation", study, strategy, level=0.9)
 
 
 def export_run(work: Path, cohort: Path, *, out: Path) -> str:
     return export(
-        verdict=work / "evaluation" / "verdict.json",
+        evaluation=work / "evaluation",
         finetuned=work / "finetuned",
         design=work / "prepared" / "design.parquet",
         target=work / "prepared" / "target",

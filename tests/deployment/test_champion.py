@@ -40,9 +40,12 @@ def test_same_results_same_bytes(any_run, tmp_path):
 def test_champion_holds_no_pickle(any_run):
     assert sorted(contents(any_run.champion)) == [
         "SHA256SUMS",
+        "answers.json",
         "champion.json",
         "cohort.yaml",
+        "example.json",
         "network.json",
+        "novelty.safetensors",
         "reference.safetensors",
         "serve.py",
         "weights.safetensors",

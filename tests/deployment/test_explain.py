@@ -1,3 +1,5 @@
+import xml.etree.ElementTree as ET
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,10 +10,11 @@ from safetensors.torch import load_file
 from medgraft.cli import main
 from medgraft.deployment import explain as module
 from medgraft.deployment.attribution import explainer
-from medgraft.deployment.explain import load, place_names
+from medgraft.deployment.explain import load, place_names, single
 from medgraft.deployment.model import load as load_model
 from medgraft.errors import MedgraftError
 from medgraft.networks.model import build
+from medgraft.reporting.text import signed
 from medgraft.training import weights
 from medgraft.training.replicas import select
 
@@ -115,7 +118,7 @@ def test_file_is_explained(ward, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*arguments, "--champion", str(ward.champion)])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == "59 records explained, 1 refused (see column problem)\n"
+    assert capsys.readouterr().out == ("60 records: 59 explained, 1 refused (see column problem)\n")
     why = pl.read_csv(target)
     features = ["age", "lab", "marker", "extra", "sex"]
     assert set(why.columns) == {
@@ -126,6 +129,71 @@ def test_file_is_explained(ward, tmp_path, capsys):
     assert "expected a number in years" in why["problem"][4]
     total = why.select(pl.sum_horizontal("reference", "unexplained", *features))
     np.testing.assert_allclose(total.to_series().drop_nulls()[:4], why["output"][:4], atol=1e-9)
+
+
+def asked(ward, tmp_path, raw: pl.DataFrame, figure) -> int:
+    raw.write_csv(tmp_path / "new.csv")
+    files = ["--input", str(tmp_path / "new.csv"), "--output", str(tmp_path / "why.csv")]
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", *files, "--figure", str(figure), "--champion", str(ward.champion)])
+    return int(ended.value.code or 0)
+
+
+def test_single_record_is_drawn_as_the_file_tells(ward, tmp_path, capsys):
+    """Title and numbers of the figure are those of the row written for the same record."""
+    one = ward.raw[7:8]
+    assert asked(ward, tmp_path, one, tmp_path / "why.svg") == 0
+    title = ET.parse(tmp_path / "why.svg").getroot().findtext("{http://www.w3.org/2000/svg}title")
+    why = pl.read_csv(tmp_path / "why.csv")
+    features = ["age", "lab", "marker", "extra", "sex"]
+    parts = why.select(features).row(0)
+    most = int(np.abs(parts).argmax())
+    word = "raises" if parts[most] > 0 else "lowers"
+    assert title == (
+        f"{one['id'][0]}: {features[most]} = {one[features[most]][0]} {word} the output for "
+        f"{why['explains'][0]} most ({signed(parts[most])})"
+    )
+    told = single(ward.champion, tmp_path / "new.csv")
+    by_name = {
+        name.split(" = ")[0]: part for name, part in zip(told.names, told.parts, strict=True)
+    }
+    assert by_name == pytest.approx(dict(zip(features, parts, strict=True)), abs=1e-9)
+    assert (told.output, told.reference) == pytest.approx((why["output"][0], why["reference"][0]))
+    said = capsys.readouterr().out
+    assert "contributions make up the difference" in said
+    assert one["id"][0] not in said, "an identifier is for the files that were asked for"
+
+
+@pytest.mark.parametrize(
+    ("rows", "place", "message"),
+    [
+        (2, "why.svg", "new.csv: expected one record to draw, got 2"),
+        (0, "why.svg", "new.csv: expected one record to draw, got 0"),
+        (1, "new.csv/why.svg", "why.svg: cannot be written: File exists"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(ward, tmp_path, capsys, rows, place, message):
+    assert asked(ward, tmp_path, ward.raw.head(rows), tmp_path / place) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(f"{message}\n")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "why.csv").exists()
+
+
+def test_refused_record_is_not_drawn(ward, tmp_path, capsys):
+    old = ward.raw.head(1).with_columns(age=pl.lit("999"))
+    assert asked(ward, tmp_path, old, tmp_path / "why.svg") == 2
+    assert "column age: got" in capsys.readouterr().err
+
+
+def test_what_is_refused_is_not_explained(ward):
+    """By both with the same reason: who is unlike all others, and who tells nothing."""
+    raw = ward.raw.head(3).with_columns(extra=pl.Series(["5", "1e6", "5"]))
+    refused = load_model(ward.champion).predict(raw)["problem"].to_list()
+    told = load(ward.champion).explain(raw)
+    assert told["problem"].to_list() == refused
+    assert refused[1].startswith("no answer: unlike")
+    assert told["output"].is_null().to_list() == [False, True, False]
 
 
 def test_blocks_change_nothing(ward, monkeypatch):

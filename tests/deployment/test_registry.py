@@ -45,10 +45,11 @@ def test_signature_names_raw_columns(store):
     (path,) = (folder / "artifacts").rglob("MLmodel")
     signature = Model.load(path.parent).signature
     assert signature.inputs.input_names() == ["age", "lab", "sex", "extra"]
-    answers = ["predicted", "probability_well", "probability_ill", "problem"]
+    answers = ["predicted", "probability_well", "probability_ill", "plausible", "problem"]
     assert signature.outputs.input_names() == answers
     example = json.loads((path.parent / "input_example.json").read_text())
-    assert example == {"columns": ["age", "lab", "sex", "extra"], "data": [[55.0, 500.0, 0, 1.0]]}
+    assert example["columns"] == ["age", "lab", "sex", "extra"]
+    assert example["data"] == [pytest.approx([55, 160, 0, 5], abs=8)]  # the site's means
 
 
 def test_same_champion_same_version(store, ward):
@@ -57,6 +58,15 @@ def test_same_champion_same_version(store, ward):
         before = versions(client)
         assert register(client, ward.champion, name=NAME, run_id=run_id) == "1"
         assert versions(client) == before
+
+
+def test_model_that_a_colleague_made_meanwhile_is_taken(store, ward, monkeypatch):
+    uri, run_id, folder = store
+    with session(uri, folder) as client:
+        found = [[], client.search_registered_models(f"name = '{NAME}'")]
+        monkeypatch.setattr(client, "search_registered_models", lambda _: found.pop(0))
+        assert register(client, ward.champion, name=NAME, run_id=run_id) == "1"
+        assert found == []
 
 
 def test_pages_say_what_it_is_and_how_to_ask(store, ward):
@@ -135,5 +145,5 @@ def test_fresh_process_answers_alike(store, ward, tmp_path):
         assert difference.null_count() == 1
         assert np.nanmax(difference.to_numpy()) < 1e-6
     # MLflow itself would print the patients in the file.
-    assert done.stdout == 'CohortError column "age" is declared and absent\n'
+    assert done.stdout == 'RefusedError column "age" is declared and absent\n'
     assert "Secret" not in done.stdout + done.stderr

@@ -3,8 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medgraft.errors import StageError
-from medgraft.evaluation.champion import choose_champion, row_losses, validation_losses
+from medgraft.errors import ConfigError, StageError
+from medgraft.evaluation.champion import (
+    choose_champion,
+    overrule,
+    row_losses,
+    validation_losses,
+)
 from medgraft.evaluation.intervals import estimate
 
 from .planted import make_study
@@ -27,13 +32,21 @@ def test_baseline_ships_when_source_does_not_beat_it():
 
 
 def test_source_that_just_leaves_chance_behind_does_not_ship():
-    """p = 0.021: a 95 % interval leaves 0 out, the guard's 98 % does not; at p = 0.015 it ships."""
-    for strength, p, ships in ((0.85, 0.021, "scratch"), (0.86, 0.015, "tuned")):
+    """p = 0.022: a 95 % interval leaves 0 out, the guard's 98 % does not; at p = 0.018 it ships."""
+    for strength, p, ships in ((0.88, 0.022, "scratch"), (0.89, 0.018, "tuned")):
         study = make_study({"scratch": 0.8, "tuned": strength})
         losses = validation_losses(study, draws=500, seed=3)
         assert estimate(losses["tuned"] - losses["scratch"]).p == pytest.approx(p, abs=5e-4)
         assert choose(study).strategy == ships
-    assert "(98 % CI -0.0" in choose(study).reason
+    assert "(98 % CI -0.1" in choose(study).reason
+
+
+def test_loss_is_believed_as_little_as_those_who_validate_a_network():
+    """60 patients, 30 of them ill; 15 validate a network, so that the rarer class has 8 of them."""
+    study = make_study({"scratch": 0.8, "tuned": 0.9})
+    assert study.sample.fewest == 30
+    loss = validation_losses(study, draws=500, seed=3)["tuned"]
+    assert loss.fewest == 8
 
 
 def test_simplest_of_equals_is_taken():
@@ -120,3 +133,18 @@ def test_no_validation_predictions_is_refused():
     bare = replace(study.strategies["tuned"], validation=np.empty((0, 2)), **none)
     with pytest.raises(StageError, match="no strategy has validation predictions"):
         choose(replace(study, strategies={"tuned": bare}))
+
+
+def test_overruled_champion_says_so():
+    study = make_study({"scratch": 2.0, "fine_tune": 0.5})
+    chosen = choose_champion(study, draws=200, seed=0)
+    forced = overrule(chosen, study, strategy="fine_tune", why="The registry closes.")
+    assert chosen.strategy == forced.overruled == "scratch"
+    assert (forced.strategy, forced.uses_source) == ("fine_tune", True)
+    assert forced.reason.startswith(
+        "Shipped against the guard, for this reason given: The registry closes. "
+        "The guard's choice is scratch. On validation patients"
+    )
+    assert overrule(chosen, study, strategy="scratch", why="") == chosen
+    with pytest.raises(ConfigError, match=r"evaluation\.ship: expected one of scratch, fine_tune"):
+        overrule(chosen, study, strategy="l2_sp", why="So.")

@@ -10,11 +10,11 @@ from medgraft.evaluation.conformal import (
     EACH,
     EVERYONE,
     _among,
+    _by_class,
     _thresholds,
     conformal,
-    least,
-    threshold,
 )
+from medgraft.evaluation.exchangeable import least, threshold
 
 from .planted import make_study
 
@@ -37,6 +37,72 @@ def test_fewer_patients_keep_everything(level, patients):
     assert least(level) == patients
     assert np.isfinite(threshold(np.zeros(patients), level))
     assert threshold(np.zeros(patients - 1), level) == np.inf
+
+
+@pytest.mark.parametrize(("level", "kept"), [(0.8, 17), (0.9, 19), (0.95, 20)])
+def test_sets_keep_what_those_of_crepes_keep(level, kept):
+    """ConformalClassifier of the package crepes 0.9.1, without smoothing, run on 2026-11-26."""
+    scores = np.array([37 * i % 101 / 101 for i in range(1, 40)])
+    assert (np.linspace(0, 1, 21) <= threshold(scores, level)).sum() == kept
+
+
+def three_classes():
+    """60 rows that calibrate and 30 that are tested, of three classes, without any chance."""
+    row, label = np.arange(90), np.arange(3)
+    truth = row % 3
+    said = 1.0 + (37 * row[:, None] + 17 * label) % 11 + 6 * (truth[:, None] == label)
+    said /= said.sum(axis=1, keepdims=True)
+    study = make_study({"tuned": 1.0})
+    result = replace(
+        study.strategies["tuned"],
+        test=said[None, 60:],
+        fold=np.zeros((1, 30), dtype=int),
+        validation_run=np.zeros(60, dtype=int),
+        validation_row=row[:60],
+        validation_fold=np.zeros(60, dtype=int),
+        validation=said[:60],
+    )
+    return replace(
+        study, task="multiclass", classes=("a", "b", "c"), strategies={"tuned": result},
+        outcome=truth[60:].astype(float), patient=np.arange(30),
+        everyone=truth.astype(float), everyone_patient=row,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("level", "split", "by_class"),
+    [(0.8, [12, 16, 11], [11, 19, 9]), (0.9, [12, 19, 16], [12, 20, 19])],
+)
+def test_classes_are_kept_as_often_as_crepes_keeps_them(level, split, by_class):
+    """ConformalClassifier of crepes 0.9.1, without smoothing; by class with the class as its bin.
+
+    Run on 2026-11-26.
+    """
+    study = three_classes()
+    result = study.strategies["tuned"]
+    plain = 1 - result.test <= _thresholds(study, result, level)[:, :, None]
+    each = 1 - result.test <= _by_class(study, result, level)
+    assert plain.sum(axis=(0, 1)).tolist() == split
+    assert each.sum(axis=(0, 1)).tolist() == by_class
+
+
+def test_sets_by_class_are_those_of_crepes():
+    study = three_classes()
+    result = study.strategies["tuned"]
+    kept = (1 - result.test <= _by_class(study, result, 0.8))[0]
+    assert ["".join(name for name, k in zip("abc", row, strict=True) if k) for row in kept] == (
+        "a b c a b c ab b c ab b c ab b a ab b bc b b bc a - bc a ab bc a b bc"
+    ).replace("-", "").split(" ")
+
+
+@pytest.mark.parametrize(("level", "reach"), [(0.8, 0.41089109), (0.9, 0.46039604)])
+def test_intervals_reach_as_far_as_those_of_crepes(level, reach):
+    """ConformalRegressor of crepes 0.9.1, run on 2026-11-26.
+
+    38 patients, as of 39 it truncates (n + 1)(1 - level), 7.999..., and keeps one rank too many.
+    """
+    errors = np.array([37 * i % 101 / 101 for i in range(1, 39)]) - 0.5
+    assert threshold(np.abs(errors), level) == pytest.approx(reach, abs=1e-8)
 
 
 def found(study, level=0.9, groups=None):

@@ -4,9 +4,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.stats import binom, t
 
+from medgraft.cohorts.schema import Outcome
 from medgraft.evaluation import intervals
 from medgraft.evaluation.intervals import (
     Estimate,
@@ -20,6 +22,9 @@ from medgraft.evaluation.intervals import (
 )
 from medgraft.evaluation.metrics.error import Mae
 from medgraft.evaluation.metrics.ranking import Auroc
+from medgraft.evaluation.predictions import learned_from
+from medgraft.preparation.splits import Plan
+from medgraft.preparation.splits import draw as draw_design
 
 
 def alike(patients):
@@ -87,6 +92,17 @@ def test_training_of_others_comes_on_top():
     # A given split: 20 test, 60 others train.
     factor = training_factor(np.arange(80), [range(20)] * 3, [range(20, 80)] * 3)
     assert factor / 20 == pytest.approx(1 / 20 + 1 / 60)
+
+
+def test_who_stops_the_training_was_learned_from():
+    """40 rows: every replica learns from 24 patients and is stopped by 8, a fifth of all tests."""
+    design = draw_design(
+        np.arange(40), np.arange(40) % 2.0, Outcome("ill", "binary", ("no", "yes")),
+        Plan(runs=2, folds=5, validation_fraction=0.25, sources=1, seed=0),
+    ).filter(pl.col("use") == "compare")  # fmt: skip
+    tested, learned = design["test"].to_list(), learned_from(design)
+    assert training_factor(np.arange(40), tested, learned) == pytest.approx(5 / 4)
+    assert training_factor(np.arange(40), tested, design["train"].to_list()) == pytest.approx(5 / 3)
 
 
 def test_training_leaves_chance_of_runs_alone():

@@ -3,12 +3,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 from scipy.stats import binom
 from statsmodels.stats.power import TTestPower
 
 from medgraft.evaluation.intervals import Estimate, Sample
 from medgraft.evaluation.metrics.ranking import Auroc
-from medgraft.evaluation.planning import Plan, enlarged, plan, power, said
+from medgraft.evaluation.planning import Plan, enlarged, outlook, plan, said
+from medgraft.evaluation.power import power
 from medgraft.evaluation.summary import evaluate
 from medgraft.evaluation.utility import estimate_mean
 
@@ -60,6 +62,19 @@ def test_patients_needed_are_statsmodels(effect, level):
     comparisons = round(0.05 / level)
     found = plan("x", only_patients(25), comparisons=comparisons, patients=25, worthwhile=effect)
     assert found.patients == math.ceil(expected)
+
+
+def test_outlook_is_what_studies_of_that_size_would_have():
+    """Patients alone vary: the half-width is Student's, and the power that of the planned study."""
+    found = outlook(only_patients(50), 0.3, level=0.05 / 3, patients=50)
+    n = np.array(found.patients)
+    assert {25, 50, 5000} <= set(found.patients)
+    np.testing.assert_allclose(found.half_width, -stdtrit(n - 1, 0.025) / np.sqrt(n))
+    planned = plan("x", only_patients(50), comparisons=3, patients=50, worthwhile=0.3)
+    assert planned.outlook == found
+    reached = np.interp(planned.patients, n, found.power)
+    assert reached == pytest.approx(0.8, abs=0.01)
+    assert found.power[found.patients.index(50)] == planned.now
 
 
 def test_enlarged_study_has_the_variances_of_one_that_large():
@@ -151,14 +166,19 @@ PLAN = Plan("tuned", 0.05, False, 0.2, 340.0, 120.0, math.inf, math.inf, 72, 10)
     [
         (
             {},
-            "about 340 target patients (95 % CI 120 to no number) would tell a difference of 0.050 "
-            "in AUROC (the one seen, if it is real) four times out of five",
+            "about 340 target patients (95 % CI: at least 120; no upper limit) would tell a "
+            "difference of 0.050 in AUROC (the one seen, if it is real) four times out of five",
         ),
         (
             {"declared": True, "high": 900.0, "runs": 40.0},
             "about 340 target patients (95 % CI 120 to 900), or 40 runs on the same patients, "
             "would tell a difference of 0.050 in AUROC, declared worth having, four times out of "
             "five",
+        ),
+        (
+            {"low": math.inf},
+            "about 340 target patients (95 % CI: more than 7,200) would tell a difference of 0.050 "
+            "in AUROC (the one seen, if it is real) four times out of five",
         ),
         (
             {"patients": math.inf, "together": 3.24},

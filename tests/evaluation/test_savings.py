@@ -7,13 +7,18 @@ from sklearn.isotonic import IsotonicRegression
 from medgraft.evaluation.metrics.proper import Brier
 from medgraft.evaluation.metrics.ranking import Auroc
 from medgraft.evaluation.savings import Saving, equivalent, monotone, patients_saved
+from medgraft.evaluation.summary import evaluate
 
 from .planted import make_study
 
 SIZES = (20, 40, 80, 160)
 
-ENDS = {(30, 80.2): "30 to 80)", (20, 80): "20 or fewer to 80)", (30, np.inf): "30 or more)",
-        (20, np.inf): "any number)"}  # fmt: skip
+ENDS = {
+    (30, 80.2): " 30 to 80)",
+    (20, 80): " 20 or fewer to 80)",
+    (30, np.inf): ": at least 30; no upper limit)",
+    (20, np.inf): ": any number of patients)",
+}
 
 
 def studies(strengths: dict[str, list[float]]):
@@ -65,18 +70,34 @@ def test_better_than_everyone_together_is_said():
     saved = patients_saved(sizes, Auroc(), reference="scratch", draws=200, seed=0)
     assert saved is not None
     assert saved.told(saved.savings[0]) == (
-        "20 patients with fine_tune do more than the whole cohort, 160, does with scratch "
-        "(95 % CI more than the whole cohort)"
+        "20 patients with fine_tune do more than all 160 training patients of a fold with scratch "
+        "(95 % CI: more than 160)"
     )
+
+
+def test_interval_is_the_verdicts_turned_round():
+    """It holds the strategy's own size if and only if the difference there may be 0."""
+    sizes = studies({"scratch": [0.3, 0.5, 0.6, 0.7], "fine_tune": [0.4, 0.5, 0.9, 1.6]})
+    saved = patients_saved(sizes, Auroc(), reference="scratch", draws=300, seed=0)
+    assert saved is not None
+    held = [one.low <= one.size <= one.high for one in saved.savings]
+    judged = [
+        evaluate(
+            study, {"auroc": Auroc()}, primary="auroc", reference="scratch", draws=300, seed=0
+        ).comparisons.row(0, named=True)
+        for study in sizes.values()
+    ]
+    assert held == [row["low"] <= 0 <= row["high"] for row in judged]
+    assert set(held) == {True, False}
 
 
 def test_undefined_is_said():
     sizes = studies({"scratch": [0.1] * 4, "fine_tune": [1.0] * 4})
     saved = patients_saved(sizes, Auroc(), reference="scratch", draws=200, seed=0)
     assert saved is not None
-    told = [saved.told(Saving("fine_tune", 20, 45, *ends, 0)) for ends in ENDS]
-    assert [one.split("(95 % CI ")[1] for one in told] == list(ENDS.values())
-    nothing = Saving("fine_tune", 20, np.nan, np.nan, np.nan, 200)
+    told = [saved.told(Saving("fine_tune", 20, 45, *ends)) for ends in ENDS]
+    assert [one.split("(95 % CI")[1] for one in told] == list(ENDS.values())
+    nothing = Saving("fine_tune", 20, np.nan, np.nan, np.nan)
     assert saved.told(nothing) == (
         "20 patients with fine_tune: AUROC is undefined for too many samples"
     )

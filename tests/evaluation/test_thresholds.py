@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_score, recall_score
 
-from medgraft.evaluation.thresholds import highest, threshold
+from medgraft.evaluation.thresholds import Cost, Sensitivity, threshold
 
 from .planted import make_study
 
 
 def judged(study, sensitivity=0.9):
-    return threshold(study, "tuned", sensitivity=sensitivity, draws=300, seed=0)
+    return threshold(study, "tuned", aim=Sensitivity(sensitivity), draws=300, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def judged(study, sensitivity=0.9):
 def test_highest_threshold_that_flags_enough(sensitivity, expected):
     probability = np.array([0.2, 0.4, 0.6, 0.8, 0.9, 0.1])
     case = np.array([1, 1, 1, 1, 0, 0], dtype=bool)
-    assert highest(probability, case, sensitivity=sensitivity) == expected
+    assert Sensitivity(sensitivity).choose(probability, case) == expected
 
 
 def test_rates_are_those_of_sklearn():
@@ -34,7 +34,7 @@ def test_rates_are_those_of_sklearn():
         for r, fold, rows, said in result.validated():
             if r == run:
                 case = study.everyone[rows] == 1
-                at = highest(said[:, 1], case, sensitivity=0.9)
+                at = Sensitivity(0.9).choose(said[:, 1], case)
                 mine = result.fold[run] == fold
                 flagged[mine] = result.test[run, mine, 1] >= at
         expected["sensitivity"].append(recall_score(study.outcome, flagged))
@@ -55,6 +55,15 @@ def test_higher_sensitivity_flags_more():
     assert shares[0] < shares[2]
 
 
+def test_all_spared_is_not_certain():
+    """Nobody wrongly flagged: the resampled share is always 1. Clopper & Pearson: .025 ** (1/n)."""
+    study = make_study({"tuned": 50.0})
+    spared = next(rate for rate in judged(study, 0.5).rates if rate.name == "specificity")
+    others = int((study.outcome == 0).sum())
+    assert (spared.value, spared.high) == (1.0, 1.0)
+    assert spared.low == pytest.approx(0.025 ** (1 / others))
+
+
 def test_few_cases_are_refused():
     study = make_study({"tuned": 1.0})
     few = np.where(np.arange(60) < 57, 0.0, 1.0)
@@ -66,3 +75,35 @@ def test_few_cases_are_refused():
 def test_value_has_no_threshold():
     study = replace(make_study({"tuned": 1.0}), task="regression")
     assert judged(study) == "a threshold needs two classes, the outcome is regression"
+
+
+@pytest.mark.parametrize("wanted", [0.1, 1.0, 7.0])
+@pytest.mark.parametrize("seed", range(20))
+def test_no_threshold_costs_less(seed, wanted):
+    """Against every threshold there is, on values with ties."""
+    random = np.random.default_rng(seed)
+    probability, case = random.integers(8, size=30) / 8, random.random(30) < 0.4
+    aim = Cost(wanted)
+    cost = [aim.of(probability >= at, case).sum() for at in [*np.unique(probability), np.inf]]
+    assert aim.of(probability >= aim.choose(probability, case), case).sum() == min(cost)
+
+
+def test_calibrated_risk_is_cut_where_costs_balance():
+    """Elkan 2001: at the risk 1 / (1 + cost)."""
+    random = np.random.default_rng(0)
+    risk = random.random(400_000)
+    assert Cost(4.0).choose(risk, random.random(len(risk)) < risk) == pytest.approx(0.2, abs=0.02)
+
+
+def test_cost_of_test_patients_is_counted():
+    study, aim = make_study({"tuned": 1.0}), Cost(3.0)
+    found = threshold(study, "tuned", aim=aim, draws=300, seed=0)
+    rates = {rate.name: rate for rate in found.rates}
+    case = study.outcome == 1
+    missed, alarms = (
+        (1 - rates["sensitivity"].value) * case.mean(),
+        (1 - rates["specificity"].value) * (~case).mean(),
+    )
+    assert rates["cost"].value == pytest.approx(3 * missed + alarms)
+    assert rates["cost"].low < rates["cost"].value < rates["cost"].high
+    assert aim.without_model(case) == {"all": (~case).mean(), "none": 3 * case.mean()}

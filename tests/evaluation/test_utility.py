@@ -72,20 +72,21 @@ def test_useful_model_beats_all_and_none():
     curves = decision_curves(make_study({"scratch": 0.0, "tuned": 3.0}), ["tuned", "scratch"])
     half = THRESHOLDS.index(0.5)
     assert list(curves) == ["tuned", "scratch", ALL]
-    assert {name: beats[half] for name, beats in curves["tuned"].beats.items()} == {
-        "scratch": True,
-        ALL: True,
-        NONE: True,
-    }
-    assert curves["tuned"].low[half] < curves["tuned"].value[half] < curves["tuned"].high[half]
-    assert curves[ALL].value[half] == pytest.approx(0)
+    tuned = curves["tuned"]
+    assert list(tuned.more_than) == ["scratch", ALL, NONE]
+    assert tuned.beats("scratch", ALL, NONE)[half]
+    assert tuned.benefit.low[half] < tuned.benefit.value[half] < tuned.benefit.high[half]
+    assert tuned.more_than[NONE] == tuned.benefit
+    turned = np.negative(curves["scratch"].more_than["tuned"].low)
+    np.testing.assert_allclose(tuned.more_than["scratch"].high, turned)
+    assert curves[ALL].benefit.value[half] == pytest.approx(0)
 
 
 def test_same_model_beats_nobody():
     study = make_study({"scratch": 1.0})
     study.strategies["copy"] = study.strategies["scratch"]
     curves = decision_curves(study, ["copy", "scratch"])
-    assert not any(curves["copy"].beats["scratch"])
+    assert not any(curves["copy"].beats("scratch"))
 
 
 def test_one_patient_has_no_interval():

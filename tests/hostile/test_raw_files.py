@@ -5,6 +5,7 @@
 import gzip
 import io
 import os
+import tarfile
 import zipfile
 
 import numpy as np
@@ -38,6 +39,26 @@ SITES = ("big", "small")
 HEAD = "id,name,age,crp,lab,sex,ill\n"
 ROW = "small-0,Eve Canary 0,50,1,1,0,0\n"
 Cases = dict[str, tuple[Edit, str]]
+
+
+def zipped(name: str) -> bytes:
+    array = io.BytesIO()
+    np.save(array, np.zeros(3, np.uint8))
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archived:
+        archived.writestr(name, array.getvalue())
+    return data.getvalue()
+
+
+def tar(name: str) -> bytes:
+    """An archive whose member leads out."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archived:
+        archived.addfile(tarfile.TarInfo(name))
+        link_out = tarfile.TarInfo("link")
+        link_out.type, link_out.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archived.addfile(link_out)
+    return data.getvalue()
 
 
 TABLES: Cases = {
@@ -81,7 +102,18 @@ TABLES: Cases = {
              put("small.csv.gz", gzip.compress(bytes(5_000_000)))),
         "bytes unpack to more than",
     ),
+    "tar": (put("small.csv", tar("../../evil.csv")), "small.csv: holds NUL bytes, expected UTF-8"),
+    "packed tar": (
+        both(swap("cohort.yaml", "small.csv", "small.csv.gz"),
+             put("small.csv.gz", gzip.compress(tar("../../evil.csv")))),
+        "small.csv.gz: holds NUL bytes, expected UTF-8",
+    ),
+    "zip": (put("small.csv", zipped("../../evil.csv")), "small.csv: holds NUL bytes, expected"),
     # The shape
+    "sep= for Excel": (
+        alter("small.csv", lambda data: b"sep=,\r\n" + data),
+        "small.csv, line 1: sep=, is for Excel; remove the line",
+    ),
     "semicolons": (
         alter("small.csv", lambda data: data.replace(b",", b";")),
         "small.csv: found 1 column, expected 7: is the delimiter ';'?",
@@ -212,7 +244,12 @@ DESCRIPTIONS: Cases = {
     "borrowed reader": (
         swap("cohort.yaml", "file: small.csv",
              "file: small.csv, format: {reader: medgraft.cohorts.readers.csv.Path}"),
-        "is not a reader: 'Path' is not of medgraft.cohorts.readers.csv",
+        '"medgraft.cohorts.readers.csv.Path" is not a reader: expected medgraft.cohorts.readers.*.read',
+    ),
+    "private reader": (
+        swap("cohort.yaml", "file: small.csv",
+             "file: small.csv, format: {reader: medgraft.cohorts.readers.fasta._records}"),
+        "is not a reader: expected medgraft.cohorts.readers.*.read",
     ),
     "unknown option": (
         swap("cohort.yaml", "file: small.csv", "file: small.csv, format: {delimeter: ;}"),
@@ -312,15 +349,6 @@ def absurd() -> bytes:
     with zipfile.ZipFile(data, "w") as archived:
         for part in ("images", "labels"):
             archived.writestr(f"train_{part}.npy", header.getvalue() + bytes(100))
-    return data.getvalue()
-
-
-def zipped(name: str) -> bytes:
-    array = io.BytesIO()
-    np.save(array, np.zeros(3, np.uint8))
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archived:
-        archived.writestr(name, array.getvalue())
     return data.getvalue()
 
 

@@ -42,6 +42,7 @@ def refusal(place, capsys, name: str = "new.csv") -> str:
 
 
 FILES = ("weights.safetensors", "network.json", "cohort.yaml", "champion.json", "serve.py")
+FILES += ("answers.json", "novelty.safetensors")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -99,9 +100,54 @@ def test_malformed_file_is_refused(place, capsys, name):
     assert said in refusal(place, capsys)
 
 
-def test_folder_is_no_file(place, capsys):
+def test_folder_is_no_table(place, capsys):
     (place / "folder").mkdir()
-    assert "folder: is a folder, expected a file" in refusal(place, capsys, "folder")
+    assert "folder: holds files, which would be images" in refusal(place, capsys, "folder")
+
+
+PLACES = {
+    "file for a folder": ("file/out", "cannot be written: Not a directory"),
+    "folder": ("folder", "is a folder, expected the name of a file"),
+    "nothing": ("", "is a folder, expected the name of a file"),
+    "absent folder": ("absent/out", "cannot be written: No such file or directory"),
+    "links in a circle": ("circle", None),
+    "no files there": ("/proc/out", "cannot be written: No such file or directory"),
+    "too long": ("x" * 300, "File name too long"),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize(
+    ("command", "ending"), [("predict", ".csv"), ("explain", ".parquet"), ("onnx", ".onnx")]
+)
+def test_place_that_cannot_be_written_is_said(place, capsys, monkeypatch, name, command, ending):
+    """Or, a link that leads nowhere, is replaced by the answers; never a part of them."""
+    monkeypatch.chdir(place)
+    (place / f"folder{ending}").mkdir()
+    (place / "file").write_text("no folder")
+    (place / f"circle{ending}").symlink_to(f"circle{ending}")
+    before = sorted(path.name for path in place.iterdir())
+    where, said = PLACES[name]
+    told = ["--output", where and where + ending, "--champion", "champion"]
+    told += [] if command == "onnx" else ["--input", "new.csv"]
+    with pytest.raises(SystemExit) as ended:
+        main([command, *told])
+    err = capsys.readouterr().err
+    if said is None:
+        assert ended.value.code == 0
+        assert (place / f"circle{ending}").is_file()
+        return
+    assert ended.value.code == 2
+    assert err.startswith("medgraft: ")
+    assert err.count("\n") == 1
+    assert sorted(path.name for path in place.iterdir()) == before
+    assert command == "onnx" or said in err
+
+
+def test_problems_go_beside_the_answers_or_none(place, capsys):
+    """A folder stands where refused records would be listed."""
+    (place / "out.problems.csv").mkdir()
+    assert "out.problems.csv: is a folder" in refusal(place, capsys)
 
 
 def test_answers_are_private(place):

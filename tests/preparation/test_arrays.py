@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
 from medgraft.errors import CohortError, StageError
+from medgraft.preparation import arrays
 from medgraft.preparation.arrays import (
     FILES,
     SEAL,
@@ -36,6 +39,14 @@ def test_what_is_written_is_read(prepared, tmp_path):
     assert again.patients.equals(prepared.patients)
     assert again.schema == prepared.schema
     assert isinstance(again.x, np.memmap)
+
+
+def test_parts_are_what_numpy_saves(prepared, tmp_path, monkeypatch):
+    """Written in parts, from numbers of any precision: one array of float32."""
+    monkeypatch.setattr(arrays, "SOME", 7)
+    write(tmp_path / "target", replace(prepared, x=prepared.x.astype(np.float64)))
+    np.save(tmp_path / "whole.npy", prepared.x)
+    assert (tmp_path / "target/x.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
 def test_two_writes_are_byte_identical(prepared, tmp_path):

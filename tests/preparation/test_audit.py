@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from medgraft.cohorts.schema import Accounting, Column
+from medgraft.cohorts.schema import Accounting, Column, Outcome
 from medgraft.errors import CohortError, LeakError
+from medgraft.preparation import features
 from medgraft.preparation.audit import audit
 from medgraft.preparation.findings import refuse_leaks
 from medgraft.preparation.table import Tables
@@ -154,3 +155,26 @@ def test_json_has_the_documented_keys():
         "patients": 80,
         "excluded": {"no outcome": 2},
     }
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_first_rows_decide_as_all_rows_do(monkeypatch, seed):
+    """Rows looked at first never hide a leak and never make one."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, 300).astype(float)
+    coarse, fine = rng.integers(0, 40, 300).astype(float), rng.normal(size=300)
+    sided = np.where(y == 1, fine.round(1) + 9, fine.round(1))
+    late = np.where(np.arange(300) < 290, sided, sided[::-1])
+    outcome = Outcome("ill", "binary", ("no", "yes"))
+    answers = []
+    for first in (300, 20):
+        monkeypatch.setattr(features, "FIRST", first)
+        answers.append(
+            [
+                (features._tells_outcome(outcome, x, y, 5), features._separates(outcome, x, y, 5))
+                for x in (coarse, fine, sided, late, y)
+            ]
+        )
+    assert answers[0] == answers[1]
+    assert answers[0][2] == answers[0][4] == (True, True)
+    assert answers[0][0] == (False, False)

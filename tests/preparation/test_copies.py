@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from medgraft.cohorts.schema import Column
+from medgraft.preparation import copies
 from medgraft.preparation.copies import identical_rows, patient_codes, repeated_patients
 from medgraft.preparation.table import align
 
@@ -32,6 +33,18 @@ def test_one_copied_row_is_leak():
         "1 target row with every value equal to a source row in 7 features measured by both "
         "(b line 9; a line 5); chance would give less than one such pair in 1000 studies"
     )
+
+
+def test_rows_looked_at_in_parts_are_the_same(monkeypatch):
+    """A copy is found wherever the parts begin, and a column measured late is measured."""
+    target = cohort("b", rows=40)
+    copied = with_cells(target, [10, 20], target.values[[3, 11]])
+    whole = codes_of(copied)[0]
+    monkeypatch.setattr(copies, "SOME", 7)
+    assert codes_of(copied)[0].tolist() == whole.tolist()
+    late = np.full((20, 2), np.nan)
+    late[15, 1] = 1.0
+    assert copies._measured(late).tolist() == [False, True]
 
 
 def test_copying_everybody_is_leak():

@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import ks_2samp, ttest_ind
 from statsmodels.stats.contingency_tables import Table
 
+from medgraft.preparation import drift as module
 from medgraft.preparation.drift import drift
 from medgraft.preparation.table import align
 
@@ -45,3 +46,16 @@ def test_absent_values_are_undefined():
 
 def test_features_of_one_role_are_left_out():
     assert "m6" not in drifts(cohort("a", numbers=7), cohort("b", numbers=6))
+
+
+def test_of_many_rows_some_are_compared(monkeypatch):
+    """As many as `MOST_ROWS` of each role, the same ones of every feature and every time."""
+    source, target = cohort("a", rows=4000), cohort("b", rows=3000, seed=3)
+    whole = drifts(source, target)
+    monkeypatch.setattr(module, "MOST_ROWS", 2000)
+    found = drifts(source, target)
+    assert found == drifts(source, target) != whole
+    for name, one in found.items():
+        assert one.missing_difference == pytest.approx(whole[name].missing_difference, abs=0.05)
+        if one.ks is not None:
+            assert one.ks == pytest.approx(whole[name].ks, abs=0.06)

@@ -42,8 +42,9 @@ def test_no_shared_gene_is_refused():
     with pytest.raises(CohortError) as error:
         Expression("masked").align([cohort("nki", NKI, HERE)], [other])
     assert str(error.value) == (
-        "no gene is measured by every cohort (nki has 4: 1, 2, 3, 4; vdx has 7: ENSG00000000000, "
-        "ENSG00000000001, ENSG00000000002, ENSG00000000003, ENSG00000000004 and 2 more); are they "
+        "no gene is measured by every cohort (nki (nki.csv) has 4: 1, 2, 3, 4; vdx (vdx.csv) has "
+        "7: ENSG00000000000, ENSG00000000001, ENSG00000000002, ENSG00000000003, ENSG00000000004 "
+        "and 2 more); are they "
         "named by one kind of identifier?"
     )
 

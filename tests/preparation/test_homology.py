@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from rapidfuzz.distance import Levenshtein
 
-from medgraft.cohorts.alphabets import PADDING, reverse_complement, texts
-from medgraft.preparation.homology import copies, families, related
+from medgraft.cohorts.alphabets import PADDING, reverse_complement
+from medgraft.preparation.homology import copies, crossing, families, related
 
 
 def random_dna(rows, length=100, *, seed=0):
@@ -34,7 +34,10 @@ def pairs(tokens, identity=0.8, *, strands=True, exact=0):
 
 def by_hand(tokens, identity):
     """All pairs by the definition, without a k-mer."""
-    both = [list(texts(each, "ACGT")) for each in (tokens, reverse_complement(tokens))]
+    both = [
+        ["".join("ACGT"[i] for i in row) for row in each]
+        for each in (tokens, reverse_complement(tokens))
+    ]
     return {
         (i, j)
         for i, j in combinations(range(len(tokens)), 2)
@@ -56,7 +59,7 @@ def test_padding_is_no_letter():
     assert code[0] == code[1] != code[2], "the other strand of ACG is CGT, wherever padding lies"
 
 
-@pytest.mark.parametrize("exact", [0, 10**6], ids=["minhash", "all pairs"])
+@pytest.mark.parametrize("exact", [0, 10**6], ids=["common words", "all pairs"])
 def test_planted_relatives_are_found(exact):
     """Of 300 sequences, mutants on either strand, with gaps, and nothing else."""
     tokens = random_dna(300)
@@ -65,7 +68,7 @@ def test_planted_relatives_are_found(exact):
     assert pairs(together, exact=exact) == {(i, 300 + i) for i in range(150)}
 
 
-def test_minhash_equals_definition():
+def test_common_words_equal_definition():
     """Families of mutants of mutants: the same pairs as comparing all of them one by one."""
     founders = random_dna(10)
     tokens = np.concatenate(
@@ -103,3 +106,41 @@ def test_unknown_letters_make_no_relatives():
 def test_families_reach_through_others():
     one, two = np.array([0, 2]), np.array([2, 4])
     assert families(one, two, 6).tolist() == [0, 1, 0, 2, 0, 3]
+
+
+@pytest.mark.parametrize("exact", [0, 10**6], ids=["common words", "all pairs"])
+def test_every_copy_of_what_crosses_is_found(exact):
+    """A relative of a target sequence, its copy, a copy of the target's, and strangers."""
+    target, strangers = random_dna(30), random_dna(30, seed=5)
+    kin = mutated(target[:1], 0.1)
+    source = np.concatenate([strangers, kin, reverse_complement(kin), target[7:8]])
+    found = crossing(source, target, "ACGT", identity=0.8, strands=True, exact=exact)
+    assert np.flatnonzero(found).tolist() == [30, 31, 32]
+
+
+@pytest.mark.slow
+def test_longer_words_where_there_are_many():
+    """Nine in ten relatives at the threshold are found where chance needs words of twelve."""
+    tokens = random_dna(70_000)
+    together = np.concatenate([tokens, reverse_complement(mutated(tokens[:300], 0.2))])
+    one, two = related(together, "ACGT", identity=0.8, strands=True)
+    planted = {(i, len(tokens) + i) for i in range(300)}
+    assert len(planted & set(zip(one.tolist(), two.tolist(), strict=True))) > 270
+
+
+def test_short_sequences_have_short_words():
+    """Of primers with two other letters in twenty, as good as all are found."""
+    tokens = random_dna(3000, 20)
+    kin = reverse_complement(mutated(tokens[:300], 0.1))
+    found = pairs(np.concatenate([tokens, kin]), 0.9)
+    assert len({(i, 3000 + i) for i in range(300)} & found) > 290
+
+
+def test_crowd_hides_nobody_who_crosses():
+    """150 of one family in the source, a relative of all of them in the target."""
+    founder = random_dna(1, seed=8)
+    family = np.concatenate([mutated(founder, 0.06, seed=k) for k in range(150)])
+    source = np.concatenate([random_dna(1000, seed=2), family])
+    found = crossing(source, founder, "ACGT", identity=0.8, strands=True, exact=0)
+    assert found[1000:].all()
+    assert not found[:1000].any()

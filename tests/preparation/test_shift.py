@@ -6,7 +6,7 @@ from medgraft.cohorts.schema import Column
 from medgraft.preparation.alignment import shared_measurements
 from medgraft.preparation.cohort_shift import cohort_shift
 from medgraft.preparation.sequence import _words
-from medgraft.preparation.shift import Rows, _won, both, missing, tell_apart
+from medgraft.preparation.shift import Rows, _won, both, chosen, missing, tell_apart
 from medgraft.preparation.table import align
 
 from .simulated import STAY, cohort, with_cells, with_column
@@ -14,7 +14,7 @@ from .simulated import STAY, cohort, with_cells, with_column
 
 def rows(source: np.ndarray, target: np.ndarray, *, y=None, visits: int = 1) -> Rows:
     codes = tuple(np.arange(len(x)) // visits for x in (source, target))
-    return both((source, target), codes, y=y, seed=1)
+    return both((source, target), codes, y=y)
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:
@@ -104,12 +104,10 @@ def test_missing_values_alone_tell_apart():
 
 
 def test_large_cohorts_are_thinned_by_patients():
-    put = both(
-        (normal(1, 9000, 1), normal(2, 30, 1)),
-        (np.arange(9000) // 3, np.arange(30)),
-        y=None,
-        seed=1,
-    )
+    code = (np.arange(9000) // 3, np.arange(30))
+    here, there = chosen(code, seed=1)
+    x = (normal(1, 9000, 1)[here], normal(2, 30, 1)[there])
+    put = both(x, (code[0][here], code[1][there]), y=None)
     assert len(put.x) == 1998 + 30
     assert np.bincount(put.patient).tolist() == [3] * 666 + [1] * 30
 
@@ -139,7 +137,7 @@ def test_words_are_counted_as_shares():
 def test_outcomes_that_cannot_be_compared_are_left_out():
     aligned = align([cohort("a", outcome=STAY)], [cohort("b")], "shared")
     code = np.arange(80), np.arange(80)
-    found = cohort_shift(aligned, shared_measurements(aligned), patient=code, seed=1)
+    found = cohort_shift(aligned, shared_measurements, patient=code, seed=1)
     assert found["outcome"] == []
     assert found["same_outcome"] is None
 
@@ -148,6 +146,6 @@ def test_constant_measurements_tell_nothing():
     pair = [with_cells(cohort(name), slice(None), np.ones(7)) for name in "ab"]
     aligned = align([pair[0]], [pair[1]], "shared")
     code = np.arange(80), np.arange(80)
-    found = cohort_shift(aligned, shared_measurements(aligned), patient=code, seed=1)
+    found = cohort_shift(aligned, shared_measurements, patient=code, seed=1)
     assert found["covariates"]["auroc"] == 0.5
     assert found["covariates"]["p"] == 1

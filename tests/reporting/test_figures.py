@@ -1,3 +1,4 @@
+import re
 import xml.etree.ElementTree as ET
 
 import matplotlib
@@ -69,6 +70,13 @@ def test_inline_ids_are_apart(binary):
     assert len(ids) == len(set(ids))
 
 
+def test_every_colour_has_a_name(any_task):
+    """The page's own colours, so that no figure stays white in the dark."""
+    for figure in any_task.figures.values():
+        assert "var(--paper, #ffffff)" in figure.inline()
+        assert not re.findall(r"(?<!, )#[0-9a-fA-F]{6}\b", figure.inline())
+
+
 def test_inline_references_lead_somewhere(binary):
     for figure in binary.figures.values():
         root = ET.fromstring(figure.inline())
@@ -90,3 +98,12 @@ def test_figure_without_schema_tells_file(binary, tmp_path):
             finetuned=tmp_path,
             folder=tmp_path,
         )
+
+
+def test_every_kind_of_outcome_names_figures_there_are():
+    from medgraft.config import task_kinds
+    from medgraft.reporting.figures import DRAWINGS
+    from medgraft.tasks import task as tasks
+
+    named = {name for kind in task_kinds() for name in tasks.of(kind).figures}
+    assert named == set(DRAWINGS)

@@ -8,7 +8,10 @@ import pytest
 
 from medgraft.errors import StageError
 from medgraft.evaluation.sentence import number
+from medgraft.preparation.arrays import write_json
+from medgraft.reporting.text import shown
 
+from .drawn import readings
 from .simulated import METRICS, STRATEGIES, Simulated, simulate
 
 HOSTILE = "<script>alert('--><b>\"&')</script>"
@@ -117,7 +120,8 @@ def _rounded(score: dict) -> list[str]:
 def test_verdict_stands_on_top(binary):
     html = binary.html
     sentence = binary.evaluation.verdict["sentence"].replace("<", "&lt;").replace(">", "&gt;")
-    assert html.index(sentence) < html.index("<nav")
+    told = re.sub(r"</?strong>", "", html)
+    assert told.index(sentence) < told.index("<nav")
     assert html.index("Simulated patients.") < html.index("<nav")
 
 
@@ -174,3 +178,21 @@ def test_missing_audit_names_file(binary, tmp_path):
             notice="",
             provenance={},
         )
+
+
+def test_thresholds_and_open_plans_are_told(tmp_path):
+    """A row for each strategy, with its shares; a plan without an upper limit says "or more"."""
+    many = simulate(tmp_path / "many", patients=160)
+    told = readings(many, tmp_path)
+    plan = told["sample_size"]["plans"]["fine_tune"]
+    plan |= {"patients": 340.0, "low": 120.0, "high": None}
+    write_json(told, many.folder / "readings.json")
+    html = many.report()
+    champion = many.evaluation.champion.strategy
+    for name, one in told["threshold"]["strategies"].items():
+        row = html.split(f'<th scope="row">{name}{" (champion)" if name == champion else ""}</th>')
+        cells = next(piece for piece in row[1:] if f"{shown(one['least'])} to" in piece)
+        for rate in one["rates"]:
+            cell = f"{shown(rate['value'])} [{shown(rate['low'])}, {shown(rate['high'])}]"
+            assert cell in cells.split("</tr>")[0]
+    assert "340 [120 or more]" in html

@@ -62,11 +62,49 @@ def test_rate_of_events_has_its_unit():
 
 def test_figure_names_the_feature_furthest_apart():
     drift = [
-        {"feature": "age", "ks": 0.2, "total_variation": None, "standardised_difference": 0.3},
-        {"feature": "sex", "ks": None, "total_variation": 0.3, "standardised_difference": None},
+        {"feature": "age", "ks": 0.2, "p": 1e-4, "standardised_difference": 0.3},
+        {"feature": "sex", "total_variation": 0.3, "p": 1e-9},
     ]
     with house_style():
-        figure = drift_figure(drift, source=303, target=200)
-        assert drift_figure([], source=303, target=200) is None
+        figure = drift_figure(drift, {}, source=303, target=200)
+        assert drift_figure([], {}, source=303, target=200) is None
     assert figure.title == "Source and target differ most in sex (distance 0.30)"
     assert figure.caption.startswith("The 2 of 2 shared features")
+
+
+@pytest.mark.parametrize(
+    ("p", "title"),
+    [
+        ((0.04, 0.03), "No single feature was found to differ between source and target beyond c"),
+        ((0.04, None), "Source and target differ most in age (distance 0.20)"),
+        ((0.02, 0.90), "Source and target differ most in age (distance 0.20)"),
+    ],
+)
+def test_title_names_no_feature_within_chance(p, title):
+    """After Holm's correction; the furthest apart may be one that nothing is known of."""
+    drift = [
+        {"feature": "age", "ks": 0.2, "p": p[0], "standardised_difference": 0.3},
+        {"feature": "sex", "total_variation": 0.3, "p": p[1]},
+    ]
+    with house_style():
+        alone = drift_figure(drift, {}, source=303, target=200)
+        tests = found_by(apart(0.93, 0.001), None)
+        together = drift_figure(drift, tests, source=303, target=200)
+    assert alone.title.startswith(title)
+    assert together.title.endswith("; all together do") == title.startswith("No single")
+
+
+def test_figure_shows_all_three_tests():
+    """Features, the classifiers' AUROC, the outcome's shares: the numbers drawn are those found."""
+    drift = [{"feature": "age", "ks": 0.2, "total_variation": None, "standardised_difference": 0.3}]
+    tests = found_by(apart(0.93, 0.001), apart(0.51, 0.4), missing=apart(None, None))
+    with house_style():
+        figure = drift_figure(drift, tests, source=303, target=200)
+        without = drift_figure([], tests, source=303, target=200)
+    features, whole, outcome = figure.panels
+    assert [word for _, word in features["y"]["ticks"]] == ["age"]
+    assert [word for _, word in whole["y"]["ticks"]] == ["all measurements", "same outcome only"]
+    assert [text for *_, text in whole["texts"]] == ["0.93, p = 0.001", "0.51, p = 0.400"]
+    assert [sorted({x for x, _ in span}) for span in outcome["spans"]] == [[0.2, 0.3], [0.47, 0.61]]
+    assert without.panels == [whole, outcome]
+    assert without.title == "How the cohorts differ"

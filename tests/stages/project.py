@@ -19,6 +19,16 @@ SMALL = (
     "trainer.max_steps=50",
     "evaluation.draws=200",
 )
+# What is made from the results, apart from the report, which names its commit.
+EQUAL = (
+    "prepared/**/*",
+    "pretrained/*",
+    "finetuned/*/*",
+    "evaluation/*.json",
+    "evaluation/comparisons.parquet",
+    "evaluation/figures/*",
+    "champion/*",
+)
 OWN = ("cohort=own", "cohort.folder=data/mine", "cohort.source=[big]", "cohort.target=[small]")
 
 

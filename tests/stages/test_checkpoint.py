@@ -33,6 +33,16 @@ def test_checkpoint_reaches_a_verdict(tmp_path):
     folder = write(tmp_path / "tiny", "bert", max_position_embeddings=128)
     said = done(medgraft(project, "checkpoint", str(folder), "--name=tiny", "--letters=ACGT"))
     assert said == "choose it with: encoder=tiny pretext@pretrain.pretext=tiny\n"
+    for name in ("../tiny", "tiny/other", ""):
+        refused = medgraft(project, "checkpoint", str(folder), f"--name={name}")
+        assert (refused.returncode, refused.stderr) == (
+            2,
+            f'medgraft: --name "{name}": expected a letter, then letters, digits and _\n',
+        )
+    taken = medgraft(project, "checkpoint", str(folder), "--name=mlp", "--letters=ACGT")
+    assert taken.returncode == 2
+    assert "conf/encoder/mlp.yaml: is there already and differs" in taken.stderr
+    assert not (project / "conf/pretext/mlp.yaml").exists()
     done(medgraft(project, "repro", *SEQUENCES, *RUN))
     verdict = json.loads((project / "work/evaluation/verdict.json").read_text())
     assert set(verdict["strategies"]) == {"linear_probe"}

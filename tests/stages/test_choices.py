@@ -13,11 +13,9 @@ import torch
 from safetensors.torch import load_file
 
 from medgraft import composition
-from medgraft.config import validate
 from medgraft.construct import construct
-from medgraft.preparation.arrays import read, read_design
-from medgraft.stages import preprocess, pretrain
-from medgraft.training.finetune import Study, finetune
+
+from .carried import carry_out
 
 pytestmark = pytest.mark.slow
 
@@ -57,27 +55,8 @@ def carried_out(request, tmp_path_factory, root):
     folder = tmp_path_factory.mktemp("choice")
     given, outcome = CHOICES[request.param]
     params = composition.compose(root, [*given, *SMALL])
-    params["cohort"]["folder"] = str(folder / "raw")
     construct(params["cohort"]["origin"], folder=folder / "raw", mirror=None)
-    config = validate(params)
-    preprocess.carry_out(config, out=folder / "prepared")
-    pretrain.carry_out(config, prepared=folder / "prepared", out=folder / "pretrained")
-    study = Study(
-        target=read(folder / "prepared/target"),
-        design=read_design(folder / "prepared/design.parquet"),
-        parts={
-            "input": config.preparation.input,
-            "encoder": config.encoder,
-            "head": config.task.head,
-        },
-        pretrained=folder / "pretrained",
-        config=config.finetune,
-        trainer=config.trainer,
-        source_cohort=read(folder / "prepared/source"),
-        source_design=read_design(folder / "prepared/source_design.parquet"),
-    )
-    for name, strategy in config.strategies.items():
-        finetune(name, strategy, study, out=folder / name)
+    carry_out(params, folder)
     return folder, outcome
 
 
@@ -96,7 +75,7 @@ def test_probe_keeps_what_the_source_knows(carried_out):
     folder, _ = carried_out
     source, probed, scratch = (
         load_file(folder / name / "weights.safetensors")
-        for name in ("pretrained", "linear_probe", "scratch")
+        for name in ("pretrained", "finetuned/linear_probe", "finetuned/scratch")
     )
     of = pl.read_parquet(folder / "prepared/design.parquet")["source_seed"].to_list()
     shared = [name for name in scratch if name.startswith("encoder.") and "weight" in name]
@@ -110,7 +89,9 @@ def test_probe_keeps_what_the_source_knows(carried_out):
 def test_every_patient_is_tested_once_per_run(carried_out, strategy):
     folder, _ = carried_out
     design = pl.read_parquet(folder / "prepared/design.parquet").select("replica", "run", "use")
-    answers = pl.read_parquet(folder / strategy / "predictions.parquet").filter(part="test")
+    answers = pl.read_parquet(folder / "finetuned" / strategy / "predictions.parquet").filter(
+        part="test"
+    )
     tested = answers.join(design.filter(use="compare"), on="replica").sort("run", "row")
     patients = len(np.load(folder / "prepared/target/y.npy"))
     assert tested["row"].to_list() == 2 * list(range(patients))

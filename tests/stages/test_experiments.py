@@ -218,14 +218,15 @@ def test_plots_show_every_figure(explored):
     page = (folder / "dvc_plots" / "index.html").read_text()
     figures = sorted((folder / "work" / "evaluation" / "figures").glob("*.svg"))
     assert {figure.stem for figure in figures} == {
-        "calibration", "comparison", "drift", "learning", "performance", "roc", "sets", "utility",
-    }  # fmt: skip
+        "calibration", "comparison", "drift", "flow", "learning", "performance", "recalibration",
+        "roc", "sample_size", "sets", "utility",
+    }, "no threshold: too few validation cases"  # fmt: skip
     titles = [f"work/evaluation/figures/{figure.name}" for figure in figures]
     assert re.findall(r"<p>(.*?)</p>", page) == [
         text for title in titles for text in (title, "HEAD", "descent")
     ]
     for figure in figures:
-        (now,) = (folder / "dvc_plots" / "static").glob(f"descent_*{figure.name}")
+        (now,) = (folder / "dvc_plots" / "static").glob(f"descent_*_{figure.name}")
         assert f'src="static/{now.name}"' in page
         assert now.read_bytes() == figure.read_bytes()
     assert "http" not in page

@@ -110,3 +110,43 @@ def test_strata_are_as_many_as_their_names_allow(kind):
     stratum, names = found
     assert stratum.shape == (len(y),)
     assert stratum.max() < len(names)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_raw_output_is_about_something(kind):
+    _, outcome, _ = simulated(kind)
+    task = tasks.of(kind)
+    about = task.about(outcome)
+    assert len(about) == len(set(about)) == task.outputs(outcome)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_truth_surprises_least(kind):
+    """Said with certainty, the truth has a surprise of 0, and anything else one above it."""
+    y, outcome, raw = simulated(kind)
+    task = tasks.of(kind)
+    said = task.probabilities(raw)
+    if not task.one_answer:
+        with pytest.raises(NotImplementedError):
+            task.surprise(y, said)
+        return
+    truth = np.eye(task.width(outcome))[y.astype(int)] if outcome["classes"] else y[:, None]
+    np.testing.assert_allclose(task.surprise(y, truth), 0)
+    assert (task.surprise(y, said) > 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_quantities_are_shares_means_or_rates(kind):
+    """In a cohort where all is known: cases of rows, the mean, events per time."""
+    y, outcome, _ = simulated(kind)
+    found = list(tasks.of(kind).quantities(y, outcome["name"], outcome["classes"], "mm"))
+    ratios = [one.above.sum() / one.below.sum() for one in found]
+    expected = {
+        "binary": lambda: [np.mean(y == 1)],
+        "multiclass": lambda: [np.mean(y == i) for i in range(len(outcome["classes"]))],
+        "multilabel": lambda: np.nanmean(y, axis=0),
+        "regression": lambda: [np.mean(y)],
+        "survival": lambda: [y[:, 1].sum() / y[:, 0].sum()],
+    }[kind]()
+    np.testing.assert_allclose(ratios, expected)
+    assert all(one.share == (kind not in ("regression", "survival")) for one in found)

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 from medgraft.config import Strategy
+from medgraft.stages.run import run
 from medgraft.training import finetune as training
+from medgraft.training import resume
+from medgraft.training.on_ray import spread
 
 from .simulated import LAST, MLP, RESNET, SGD, cohort, design, fit_config, parts, trainer
 
@@ -25,7 +28,8 @@ SCRATCH = Strategy(
 def main(out: str, encoder: str, sizes: str, settings: str, everyone: str = "") -> None:
     """``sizes``: training patients per replica; ``settings``: changes to the trainer.
 
-    Every process has a folder of its own to write to; with ``everyone`` all of them do.
+    Every process has a folder of its own to write to; with ``everyone`` all of them do. SIGNAL, in
+    the environment, is "15 at 40 of 1": sent to the process of rank 1 after step 40, once.
     """
     if everyone:
         training.leads = lambda: True
@@ -37,10 +41,36 @@ def main(out: str, encoder: str, sizes: str, settings: str, everyone: str = "") 
         config=fit_config(SGD),
         trainer=trainer(**json.loads(settings)),
     )
-    training.finetune(
-        "scratch", SCRATCH, study, out=Path(out) / f"by{os.environ.get('LOCAL_RANK', '0')}"
-    )
+    folder = Path(out)
+    folder.mkdir(exist_ok=True)
+
+    def train() -> None:
+        if told := os.environ.get("SIGNAL"):
+            ended_at(*map(int, told.split()[::2]), folder / "signalled")
+        with resume.resumable(folder / "scratch", [settings]):
+            training.finetune("scratch", SCRATCH, study, out=folder / f"by{rank()}")
+
+    spread(study.trainer, train, scratch=folder)
+
+
+def rank() -> str:
+    """This process' among all."""
+    return os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK", "0")
+
+
+def ended_at(number: int, step: int, whom: int, once: Path) -> None:
+    """Save at every check, and send that signal to oneself after the step."""
+    keep = resume.Progress.keep
+    resume.RARELY = 0.0
+
+    def kept(self: resume.Progress, module: object) -> None:
+        if module.steps == step and int(rank()) == whom and not once.exists():
+            once.touch()
+            os.kill(os.getpid(), number)
+        keep(self, module)
+
+    resume.Progress.keep = kept
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run(lambda: main(*sys.argv[1:]), name="finetune@scratch")

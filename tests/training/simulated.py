@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from medgraft.config import FitConfig, TrainerConfig
+from medgraft.config import FitConfig, PretrainConfig, TrainerConfig
 from medgraft.networks.model import build
 from medgraft.preparation.arrays import Prepared
 from medgraft.training import replicas
 from medgraft.training.patients import Patients
-from medgraft.training.pretrain import fitted
+from medgraft.training.pretrain import fitted, pretrain
 
 TABLE = {"_target_": "medgraft.networks.inputs.table.TableInput"}
 MLP = {"_target_": "medgraft.networks.encoders.mlp.Mlp", "widths": [16, 16]}
@@ -131,6 +132,7 @@ def trainer(**changes: Any) -> TrainerConfig:
         "devices": 1,
         "num_nodes": 1,
         "strategy": "auto",
+        "share": "batches",
         "precision": "32",
         "threads": 1,
         "max_steps": 100,
@@ -139,3 +141,16 @@ def trainer(**changes: Any) -> TrainerConfig:
         "replicas_at_once": 128,
     }
     return TrainerConfig(**(given | changes))
+
+
+def two_sources(out: Path) -> Path:
+    """Two source networks of another cohort."""
+    pretrain(
+        cohort(150, seed=1),
+        design((80, 80), 150),
+        spec=parts() | {"readout": LAST},
+        config=PretrainConfig(optimizer=ADAMW, batch_size=16, hide_probability=0.5),
+        trainer=trainer(max_steps=60),
+        out=out,
+    )
+    return out

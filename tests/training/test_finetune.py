@@ -5,13 +5,12 @@ import polars as pl
 import pytest
 import torch
 
-from medgraft.config import PretrainConfig, Strategy
+from medgraft.config import Strategy
 from medgraft.errors import ConfigError
 from medgraft.networks.model import build
 from medgraft.preparation.arrays import read_json
 from medgraft.training import weights
 from medgraft.training.finetune import Study, finetune
-from medgraft.training.pretrain import pretrain
 from medgraft.transfer.recalibrate import intercept_and_slope
 
 from . import simulated as sim
@@ -58,17 +57,7 @@ NETWORKS = pytest.mark.parametrize("name", [n for n, s in STRATEGIES.items() if 
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    """Two source networks."""
-    out = tmp_path_factory.mktemp("pretrained")
-    pretrain(
-        sim.cohort(150, seed=1),
-        sim.design((80, 80), 150),
-        spec=sim.parts() | {"readout": sim.LAST},
-        config=PretrainConfig(optimizer=sim.ADAMW, batch_size=16, hide_probability=0.5),
-        trainer=sim.trainer(max_steps=60),
-        out=out,
-    )
-    return out
+    return sim.two_sources(tmp_path_factory.mktemp("pretrained"))
 
 
 @pytest.fixture

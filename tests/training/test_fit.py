@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -5,15 +6,18 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 
+from medgraft.config import leads
 from medgraft.construct import construct
 from medgraft.errors import ConfigError
 from medgraft.training import fit as training
-from medgraft.training import module
+from medgraft.training import lightning, module
 from medgraft.training.batches import Batches
 from medgraft.training.course import Course
-from medgraft.training.fit import fit, leads, outputs
+from medgraft.training.fit import fit, outputs
 from medgraft.training.patients import Patients
+from medgraft.training.processes import shares
 
 from . import simulated as sim
 
@@ -273,12 +277,72 @@ def test_answers_equal_each_alone():
 
 
 def test_unequal_shares_are_refused(monkeypatch):
-    runner = SimpleNamespace(world_size=3, global_rank=0)
-    monkeypatch.setattr(training, "lightning_trainer", lambda _: runner)
+    runner = SimpleNamespace(world_size=3, global_rank=0, strategy=None)
+    monkeypatch.setattr(lightning, "lightning_trainer", lambda *_, **__: runner)
     with pytest.raises(ConfigError) as caught:
         train(*study())
     expected = "batch_size 8: expected a multiple of 3, the processes that share a batch"
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("sizes", [SIZES, (40,)], ids=["stacked", "single"])
+def test_batches_in_parts_train_alike(sizes):
+    """Gradients of four parts of two patients add up to those of eight: nothing but rounding."""
+    whole, parts = (train(*study(sizes=sizes), accumulate=k, patience=2) for k in (1, 4))
+    same(parts[0], whole[0], rtol=1e-9, atol=1e-11)
+    assert_frame_equal(parts[1], whole[1], rel_tol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "world", "said"),
+    [
+        (3, 1, "batch_size 8: expected a multiple of trainer.accumulate 3"),
+        (4, 2, "trainer.accumulate 4: expected 1 where 2 processes share every batch"),
+    ],
+)
+def test_unequal_parts_are_refused(monkeypatch, accumulate, world, said):
+    runner = SimpleNamespace(world_size=world, global_rank=0, strategy=None)
+    monkeypatch.setattr(lightning, "lightning_trainer", lambda *_, **__: runner)
+    with pytest.raises(ConfigError) as caught:
+        train(*study(), accumulate=accumulate)
+    assert str(caught.value) == said
+
+
+def test_parts_of_two_cohorts_are_refused():
+    template, state, patients = study()
+    said = "trainer.accumulate 4: expected 1 for strategies that show both cohorts at once"
+    with pytest.raises(ConfigError, match=said):
+        train(template, state, replace(patients, beside=patients), accumulate=4)
+
+
+@pytest.mark.slow
+def test_compiled_training_is_alike():
+    """torch.compile orders sums in another way."""
+    pytest.importorskip("torch._inductor")
+    if not shutil.which("g++"):
+        pytest.skip("torch.compile needs a C++ compiler")
+    plain, compiled = (train(*study(), compile=one, max_steps=30) for one in (False, True))
+    same(compiled[0], plain[0], rtol=1e-6, atol=1e-8)
+
+
+def test_absent_compiler_is_one_line(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match=r"trainer.compile: expected a C\+\+ compiler \(g\+\+\)"):
+        train(*study(), compile=True)
+
+
+@pytest.mark.parametrize(
+    ("count", "world", "at_once", "expected"),
+    [
+        (5, 2, 128, [[(0, 3), (3, 5)]]),
+        (5, 2, 2, [[(0, 2), (2, 3)], [(3, 4), (4, 5)]]),
+        (3, 2, 1, [[(0, 1), (1, 2)], [(2, 3), (2, 3)]]),  # the last is trained twice
+        (5, 1, 2, [[(0, 2)], [(2, 4)], [(4, 5)]]),
+    ],
+)
+def test_every_replica_has_its_turn(count, world, at_once, expected):
+    found = shares(count, world=world, at_once=at_once)
+    assert [[(one.start, one.stop) for one in turn] for turn in found] == expected
 
 
 @pytest.mark.parametrize("rank", ["LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID"])

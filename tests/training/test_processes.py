@@ -4,6 +4,7 @@ import pty
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import polars as pl
@@ -15,57 +16,132 @@ from medgraft.training import weights
 
 pytestmark = pytest.mark.slow
 TWO = {"devices": 2, "strategy": "ddp"}
+APART = TWO | {"share": "replicas"}
+RAY = {"devices": 2, "strategy": "ray"}
+SIZES = [30, 41, 20]
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 # Batch halves are summed in another order than the whole.
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 @pytest.fixture
-def start(root, tmp_path):
-    """Run the program in processes of its own; returns the folder it writes to."""
+def launch(root, tmp_path):
+    """Run the program in processes of its own; returns how it ended and where it writes."""
 
-    def run(name, encoder, settings, *, launcher=(), everyone=""):
+    def run(name, encoder, settings, *, launcher=(), everyone="", sizes=SIZES, told="", more=None):
         out = tmp_path / name
-        arguments = [str(out), encoder, "[30, 41, 20]", json.dumps(settings), everyone]
+        arguments = [str(out), encoder, json.dumps(sizes), json.dumps(settings), everyone]
         ranks = ("LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_PORT")
         done = subprocess.run(
             [sys.executable, *launcher, "-m", "tests.training.program", *arguments],
             cwd=root,
-            env={key: value for key, value in os.environ.items() if key not in ranks},
+            env={key: value for key, value in os.environ.items() if key not in ranks}
+            | ({"SIGNAL": told} if told else {})
+            | (more or {}),
             capture_output=True,
             text=True,
             timeout=180,
             check=False,
         )
+        return done, out
+
+    return run
+
+
+@pytest.fixture
+def start(launch):
+    """The same, where it must end well; returns the folder it writes to."""
+
+    def run(*arguments, **options):
+        done, out = launch(*arguments, **options)
         assert done.returncode == 0, done.stderr[-3000:]
         return out
 
     return run
 
 
-def assert_same(one, two):
+def assert_same(one, two, tables=("predictions.parquet", "history.parquet")):
     state, expected = weights.read(two)[0], weights.read(one)[0]
     for name, value in expected.items():
+        if name.endswith("num_batches_tracked"):
+            continue  # goes on while others train that share the process, and nothing reads it
         torch.testing.assert_close(state[name], value, **CLOSE, equal_nan=True)
-    for table in ("predictions.parquet", "history.parquet"):
+    for table in tables:
         found, right = pl.read_parquet(two / table), pl.read_parquet(one / table)
         assert_frame_equal(found, right, rel_tol=1e-4, abs_tol=1e-4)
 
 
-def test_two_processes_equal_one(start):
-    # Two replicas together, then one alone, each stopping early.
+@pytest.mark.parametrize("two", [TWO, APART], ids=["batches", "replicas"])
+def test_two_processes_equal_one(start, two):
+    """Whether they share every batch, or each takes replicas; with early stopping."""
+    # Two replicas together, then one alone, which both processes train where each takes some.
     settings = {"replicas_at_once": 2, "patience": 2}
     one = start("one", "mlp", settings)
-    two = start("two", "mlp", settings | TWO)
-    assert_same(one / "by0", two / "by0")
-    assert [folder.name for folder in two.iterdir()] == ["by0"]  # the leading process alone writes
+    found = start("two", "mlp", settings | two)
+    assert_same(one / "by0", found / "by0")
+    assert [folder.name for folder in found.iterdir()] == ["by0"]  # the leading one alone writes
+
+
+def test_replicas_apart_need_no_agreement(start):
+    """Each normalises whole batches of its own replicas: two processes equal one, unlike above."""
+    one = start("one", "resnet", {"patience": 1})
+    two = start("two", "resnet", APART | {"patience": 1}, everyone="yes")
+    # The history of one that is done goes on while others train that share its process.
+    assert_same(one / "by0", two / "by0", tables=["predictions.parquet"])
+    for name in ("weights.safetensors", "history.parquet"):
+        assert (two / "by0" / name).read_bytes() == (two / "by1" / name).read_bytes()
 
 
 def test_torchrun_equals_one_process(start):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     one = start("one", "mlp", {})
-    two = start("two", "mlp", TWO, launcher=launcher)
+    two = start("two", "mlp", TWO, launcher=[*TORCHRUN])
     assert_same(one / "by0", two / "by0")
     assert [folder.name for folder in two.iterdir()] == ["by0"]
+
+
+@pytest.mark.parametrize("two", [TWO, APART], ids=["batches", "replicas"])
+@pytest.mark.parametrize("whom", [0, 1])
+def test_killed_process_ends_all_and_training_goes_on(launch, start, two, whom):
+    """kill -9 of either process: the other ends with a line within seconds, nobody hangs."""
+    expected = start("whole", "mlp", two)
+    done, out = launch("killed", "mlp", two, told=f"9 at 40 of {whom}")
+    # Whichever sees it first: the one that trains on, or Lightning, which looks every five seconds
+    # after the processes it started and then kills the rest.
+    ours = "finetune@scratch: another process of this training has ended; what was saved is kept"
+    theirs = "terminated with code -9. Forcefully terminating all other processes"
+    assert done.returncode in (2, -9)
+    assert ours in done.stderr or theirs in done.stderr
+    again, out = launch("killed", "mlp", two)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert "resumed at step" in again.stdout
+    assert_equal(expected / "by0", out / "by0")
+
+
+@pytest.mark.parametrize("whom", [0, 1])
+def test_sigterm_to_either_process_saves_for_both(launch, start, whom):
+    expected = start("whole", "mlp", TWO)
+    done, out = launch("told", "mlp", TWO, told=f"15 at 40 of {whom}")
+    assert (done.returncode, done.stderr.count("ended by SIGTERM; its state is saved")) == (75, 1)
+    again, out = launch("told", "mlp", TWO)
+    assert "resumed at step 40, fit-1" in again.stdout
+    assert_equal(expected / "by0", out / "by0")
+
+
+def test_torchrun_restarts_a_killed_process(launch, start):
+    """Its own count of restarts; each begins where training was saved."""
+    expected = start("whole", "mlp", TWO)
+    launcher = [*TORCHRUN, "--max-restarts=1"]
+    # Or those who start anew look for the addresses of the dead, which torchrun's store has kept.
+    own = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    done, out = launch("killed", "mlp", TWO, launcher=launcher, told="9 at 40 of 1", more=own)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "resumed at step" in done.stdout
+    assert_equal(expected / "by0", out / "by0")
+
+
+def assert_equal(one, two):
+    for name in ("weights.safetensors", "predictions.parquet", "history.parquet"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
 
 
 def test_processes_agree_with_batch_norm(start):
@@ -95,3 +171,52 @@ def test_bar_with_time_left_is_for_terminals(output, expected, root, tmp_path):
     assert started.wait() == 0
     assert bool(re.search(r"\d+/\d+ .*0:00:\d\d • 0:00:\d\d", shown.decode())) == expected
     assert (tmp_path / "log").read_bytes() == b""
+
+
+def test_srun_starts_the_processes(launch, start, monkeypatch):
+    """Two tasks of one SLURM job, as srun tells them; their job may also hold a single task."""
+    one = start("one", "mlp", {})
+    job = {"SLURM_JOB_ID": "20017", "SLURM_JOB_NAME": "study", "SLURM_NODELIST": "127.0.0.1"}
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    assert_same(one / "by0", start("single", "mlp", TWO) / "by0")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
+    monkeypatch.setenv("SLURM_NODEID", "0")
+
+    def task(number: int) -> int:
+        own = {"SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)}
+        return launch("srun", "mlp", TWO, more=own)[0].returncode
+
+    with ThreadPoolExecutor(2) as both:
+        assert list(both.map(task, (0, 1))) == [0, 0]
+    assert_same(one / "by0", one.parent / "srun" / "by0")
+
+
+def test_ray_starts_killed_processes_anew(launch, start):
+    """Ray Train: kill -9 of one of two; both begin again where training was saved."""
+    pytest.importorskip("ray", reason="needs ray (the extra ray)")
+    one = start("one", "mlp", {})
+    done, out = launch("killed", "mlp", RAY, told="9 at 40 of 1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (out / "signalled").exists()
+    assert not (out / "ray").exists()
+    assert_same(one / "by0", out / "by0")
+
+
+def test_ray_gives_up_in_a_line(launch):
+    pytest.importorskip("ray", reason="needs ray (the extra ray)")
+    done, _ = launch("killed", "mlp", RAY | {"max_failures": 0}, told="9 at 40 of 1")
+    assert done.returncode == 2
+    said = "finetune@scratch: Ray's processes died more often than trainer.max_failures 0; what was"
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_ray_may_not_try_again_is_a_line(launch):
+    """Settings that cannot work are refused once, by the process that meets them."""
+    pytest.importorskip("ray", reason="needs ray (the extra ray)")
+    done, _ = launch("refused", "mlp", RAY | {"accumulate": 4})
+    said = "trainer.accumulate 4: expected 1 where 2 processes share every batch"
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr[-3000:]

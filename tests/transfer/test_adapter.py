@@ -1,12 +1,14 @@
 """Low-rank changes of linear layers and convolutions."""
 
 import copy
+import re
 
 import pytest
 import torch
 from torch import nn
 from torch.func import functional_call
 
+from medgraft.errors import ConfigError
 from medgraft.transfer.adapter import LowRank, Unchanged
 from medgraft.transfer.trainable import adapters
 
@@ -117,3 +119,15 @@ def test_network_given_is_left_alone():
     LowRank().adapt(network, state, [0])
     assert network.state_dict().keys() == before.keys() == state.keys()
     assert Unchanged().adapt(network, state, [0]) == (network, state)
+
+
+def test_encoder_without_adaptable_layers_is_refused():
+    """A volume's convolutions alone would leave a linear probe that calls itself LoRA."""
+    network = nn.ModuleDict({"encoder": nn.Sequential(nn.Conv3d(1, 2, 3), nn.BatchNorm3d(2))})
+    network.encoder = network["encoder"]
+    said = (
+        "the encoder Sequential has no linear layer and no convolution over one or two axes, so a "
+        "low-rank change has nothing to adapt; leave lora out of strategies, or take fine_tune"
+    )
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        LowRank().adapt(network, {}, [0])

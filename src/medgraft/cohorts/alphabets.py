@@ -5,7 +5,6 @@ masked one), `PADDING` a position after the end. Every token above the letters i
 whatever reads it, so a new such token needs no change elsewhere.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,13 +54,20 @@ ALPHABETS: dict[Name, Alphabet] = {
 }
 
 
+_COMPLEMENT = np.arange(256, dtype=np.uint8)
+_COMPLEMENT[:4] = 3, 2, 1, 0
+
+
 def reverse_complement(tokens: Tokens) -> Tokens:
     """The other strand of DNA or RNA tokens [n, length]; padding stays at the end."""
-    size = (tokens != PADDING).sum(axis=1, keepdims=True)
-    place = size - 1 - np.arange(tokens.shape[1])
-    other = np.take_along_axis(tokens, np.maximum(place, 0), axis=1)
-    other = np.where(other < 4, 3 - other, other)
-    return np.where(place >= 0, other, PADDING).astype(np.uint8)
+    other = np.ascontiguousarray(_COMPLEMENT[tokens][:, ::-1])
+    padded = tokens == PADDING
+    if padded.any():
+        place = np.arange(tokens.shape[1]) + padded.sum(axis=1, keepdims=True)
+        inside = place < tokens.shape[1]
+        other = np.take_along_axis(other, np.where(inside, place, 0), axis=1)
+        other[~inside] = PADDING
+    return other
 
 
 def tokenise(cells: pl.Series, table: Tokens, *, length: int, crop: bool) -> tuple[Tokens, Bools]:
@@ -101,11 +107,3 @@ def foreign_letter(text: str, table: Tokens) -> tuple[int, str] | None:
         if not letter.isascii() or table[ord(letter)] == FOREIGN
     )
     return next(unknown, None)
-
-
-def texts(tokens: Tokens, letters: str) -> Iterator[str]:
-    """What tokens [n, length] say: `N` or `X` for an unknown letter, nothing for padding."""
-    table = np.full(256, ord("N" if len(letters) == 4 else "X"), np.uint8)
-    table[: len(letters)] = [*letters.encode()]
-    for row in tokens:
-        yield table[row[row != PADDING]].tobytes().decode()

@@ -4,7 +4,10 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 from medgraft.errors import CohortError
 
@@ -35,20 +38,21 @@ def inside(folder: Path, name: str) -> Path:
     return whole
 
 
-def content(path: Path) -> bytes:
-    """What is in a file, unpacked where it ends in `.gz`.
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """What is in a file, to be read from its beginning; unpacked where it ends in `.gz`.
 
     Raises:
         CohortError: it is not there, is no regular file, cannot be read, or unpacks to an absurd
-            size.
+            size; the last two also while it is read inside the block.
     """
     try:
         if path.is_dir():
             raise CohortError(f"{path}: is a folder, expected a file")
         if path.exists() and not path.is_file():
             raise CohortError(f"{path}: is a device or a pipe, expected a file")
-        data = path.read_bytes()
-        return _gunzip(path, data) if path.suffix == ".gz" else data
+        with path.open("rb") as file:
+            yield io.BufferedReader(_Unpacked(path, file), CHUNK) if path.suffix == ".gz" else file
     except FileNotFoundError:
         raise CohortError(f"{path}: there is no such file") from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
@@ -57,14 +61,30 @@ def content(path: Path) -> bytes:
         raise CohortError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _gunzip(path: Path, data: bytes) -> bytes:
-    most = max(MOST_BYTES, MOST_TIMES * len(data))
-    unpacked = io.BytesIO()
-    with gzip.open(io.BytesIO(data)) as packed:
-        while chunk := packed.read(CHUNK):
-            if unpacked.tell() + len(chunk) > most:
-                raise CohortError(
-                    f"{path}: {len(data)} bytes unpack to more than {most / 2**30:.1f} GiB; refused"
-                )
-            unpacked.write(chunk)
-    return unpacked.getvalue()
+def content(path: Path) -> bytes:
+    """All that is in a file; see `opened`."""
+    with opened(path) as file:
+        return file.read()
+
+
+class _Unpacked(io.RawIOBase):
+    """What a gzip file holds; refused once it is absurdly much."""
+
+    def __init__(self, path: Path, packed: BinaryIO) -> None:
+        super().__init__()
+        self.path, self.size, self.given = path, path.stat().st_size, 0
+        self.file = gzip.GzipFile(fileobj=packed)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self.file.readinto(buffer)
+        self.given += count
+        most = max(MOST_BYTES, MOST_TIMES * self.size)
+        if self.given > most:
+            raise CohortError(
+                f"{self.path}: {self.size} bytes unpack to more than {most / 2**30:.1f} GiB; "
+                "refused"
+            )
+        return count

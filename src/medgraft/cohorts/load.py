@@ -2,21 +2,25 @@
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from medgraft.cohorts import cells
 from medgraft.cohorts.cells import Readable, Reading
 from medgraft.cohorts.description import CohortDescription, Format
 from medgraft.cohorts.files import inside
-from medgraft.cohorts.kinds.table import Category
+from medgraft.cohorts.kinds.kind import Measured
+from medgraft.cohorts.kinds.table import Category, Cell
 from medgraft.cohorts.outcomes.outcome import DescribedOutcome
 from medgraft.cohorts.parsing import NAME, describe
+from medgraft.cohorts.parts import Found, Parts
 from medgraft.cohorts.schema import PARTS, Accounting, Cohort
 from medgraft.cohorts.table import Problem, RawTable, did_you_mean, refuse
 from medgraft.errors import CohortError
@@ -25,6 +29,7 @@ __all__ = ["describe", "load"]
 
 # A description may come from a stranger: nothing else is imported or called.
 READERS = "medgraft.cohorts.readers."
+SOME = 100_000  # rows looked at together
 
 Columns = Mapping[str, Readable]
 Readings = Mapping[str, Reading]
@@ -53,14 +58,23 @@ def load(folder: Path, site: str, outcome: str) -> Cohort:
     if outcome not in description.outcomes_at(site):
         raise CohortError(f'{folder / NAME}: site "{site}" did not record outcome "{outcome}"')
     path = folder / description.sites[site].file
-    table = _read(folder, description, site)
     columns = _columns(description, site, outcome)
-    readings = {
-        name: column.read(table.cells[name], missing=description.missing, folder=folder)
-        for name, column in columns.items()
-    }
-    _refuse(path, description, site, table, columns, readings)
-    return _cohort(path, description, site, outcome, table, readings)
+    found = Found()
+    with Parts() as parts:
+        for table in _tables(folder, description, site):
+            readings = {
+                name: column.read(table.cells[name], missing=description.missing, folder=folder)
+                for name, column in columns.items()
+            }
+            found.add(_problems(description, site, table, columns, readings))
+            if len(table.lines) and not found.count:
+                first = parts.rows_read + 1
+                part = _part(description, site, outcome, table, readings, first=first)
+                parts.add(part, readings)
+        if not parts.rows_read and not found.count:
+            raise CohortError(f"{path}: holds no rows")
+        refuse(path, found.problems, found.count)
+        return _whole(path, outcome, parts)
 
 
 def _known(where: str, name: str, known: Collection[str]) -> None:
@@ -69,24 +83,29 @@ def _known(where: str, name: str, known: Collection[str]) -> None:
         raise CohortError(f'{where} "{name}"{hint}')
 
 
-def _read(folder: Path, description: CohortDescription, site: str) -> RawTable:
+def _tables(folder: Path, description: CohortDescription, site: str) -> Iterator[RawTable]:
+    """The site's file: a table of numbers and categories in parts, where its reader has them.
+
+    A block is read whole: what is wrong with one row of it may lie in another.
+    """
     entry = description.sites[site]
     path = inside(folder, entry.file)
     form = entry.format or description.format
     expected = entry.header or description.expected_at(site)
     where = f"{folder / NAME}: sites.{site}.format"
-    table = _reader(where, form)(
-        path, expected=expected, header=entry.header is None, **form.options
-    )
-    if not len(table.lines) and not table.problems:
-        raise CohortError(f"{path}: holds no rows")
-    return table
+    read = _reader(where, form)
+    stream = getattr(import_module(read.__module__), "stream", None)
+    given = {"expected": expected, "header": entry.header is None, **form.options}
+    if stream and all(isinstance(one, Cell) for one in description.measured_at(site).values()):
+        yield from stream(path, **given)
+    else:
+        yield read(path, **given)
 
 
 def _reader(where: str, form: Format) -> Callable[..., RawTable]:
     """The function a dotted name points to, once it is known to take the options."""
     module, _, name = form.reader.rpartition(".")
-    if not form.reader.startswith(READERS):
+    if not form.reader.startswith(READERS) or name != "read":
         raise CohortError(f'{where}: "{form.reader}" is not a reader: expected {READERS}*.read')
     try:
         reader: Callable[..., RawTable] = getattr(import_module(module), name)
@@ -113,70 +132,92 @@ def _columns(description: CohortDescription, site: str, outcome: str) -> dict[st
     return columns | ({split.column: split.readable()} if split else {})
 
 
-def _refuse(
-    path: Path,
+def _problems(
     description: CohortDescription,
     site: str,
     table: RawTable,
     columns: Columns,
     readings: Readings,
-) -> None:
-    """Raise for everything that is wrong anywhere in the file."""
+) -> tuple[list[Problem], int]:
+    """The first of everything that is wrong in a table, and how much is."""
     found = list(table.problems)
     for name, reading in readings.items():
         found += cells.problems(name, columns[name], table, reading)
     wrong = sum(int(reading.wrong.sum()) for reading in readings.values())
     nameless = _nameless(table, description, site)
-    refuse(path, found + nameless, len(table.problems) + wrong + len(nameless))
+    return found + nameless, len(table.problems) + wrong + len(nameless)
 
 
 def _nameless(table: RawTable, description: CohortDescription, site: str) -> list[Problem]:
     column = description.patient_column(site)
     if column is None:
         return []
-    absent = cells.absent(table.cells[column], ("", *description.missing))
+    names = cells.text_of(table.cells[column])
+    absent = cells.absent(names, ("", *description.missing))
     text = f"column {column}: missing, expected a patient identifier"
     return [Problem(line, text) for line in table.lines[absent.to_numpy()].tolist()]
 
 
-def _cohort(
-    path: Path,
+def _part(
     description: CohortDescription,
     site: str,
     outcome: str,
     table: RawTable,
     readings: Readings,
+    *,
+    first: int,
 ) -> Cohort:
-    """The rows whose outcome is known, as arrays."""
-    happened, measured = description.outcomes[outcome], description.measured_at(site)
+    """The rows of a table whose outcome is known, as arrays; `first`: its first row's number."""
+    happened = description.outcomes[outcome]
+    measured = _numbers_first(description.measured_at(site))
     y = happened.y({name: readings[name].values for name in happened.columns()})
     used = happened.known(y)
-    if not used.any():
-        raise CohortError(f'{path}: no row records outcome "{outcome}"')
-    values = _values([readings[name].values[used] for name in measured])
-    if values.dtype.kind == "f" and np.isnan(values).all():
-        raise CohortError(f"{path}: every measurement is missing in all {len(values)} rows")
-    patient = _patients(table, description.patient_column(site), site)[used]
     split = description.split_at(site)
     return Cohort(
         name=site,
         columns=tuple(column.column(name, readings[name]) for name, column in measured.items()),
-        values=values,
+        values=_values([readings[name].values[used] for name in measured]),
         outcome=happened.outcome(outcome),
         y=y[used],
-        patient=patient,
+        patient=_patients(table, description.patient_column(site), site, first)[used],
         subgroups=_subgroups(description, readings, used),
         accounting=Accounting(
             site,
-            str(path),
+            "",
             rows_read=len(used),
             rows_used=int(used.sum()),
-            patients=len(set(patient)),
+            patients=0,
             excluded=_reasons(outcome, happened, table, ~used),
-            notes=_notes(readings),
         ),
         source_rows=table.lines[used],
         split=_parts(readings[split.column].values[used]) if split else None,
+    )
+
+
+def _numbers_first(measured: Mapping[str, Measured]) -> dict[str, Measured]:
+    """As tables are aligned: what lies in that order need not be copied to get there."""
+    return dict(sorted(measured.items(), key=lambda item: isinstance(item[1], Category)))
+
+
+def _whole(path: Path, outcome: str, parts: Parts) -> Cohort:
+    """The cohort, once it holds something to learn from."""
+    cohort = parts.whole()
+    if not len(cohort):
+        raise CohortError(f'{path}: no row records outcome "{outcome}"')
+    if cohort.values.dtype.kind == "f" and not _any_measured(cohort.values):
+        raise CohortError(f"{path}: every measurement is missing in all {len(cohort)} rows")
+    accounting = replace(
+        cohort.accounting,
+        file=str(path),
+        patients=pl.Series(cohort.patient, dtype=pl.String).n_unique(),
+        notes=_notes(parts.disguised, parts.rows_read),
+    )
+    return replace(cohort, accounting=accounting)
+
+
+def _any_measured(values: NDArray[Any]) -> bool:
+    return any(
+        not np.isnan(values[start : start + SOME]).all() for start in range(0, len(values), SOME)
     )
 
 
@@ -196,18 +237,19 @@ def _reasons(
     reasons: Counter[str] = Counter()
     columns = happened.columns().items()
     words = {code for _, column in columns for code in column.rule.missing if isinstance(code, str)}
-    for cells_of_row in zip(
-        *(table.cells[name].filter(left_out) for name, _ in columns), strict=True
+    for row in zip(
+        *(cells.text_of(table.cells[name].filter(left_out)) for name, _ in columns), strict=True
     ):
-        told = [cell for cell in cells_of_row if cell in words]
+        told = [cell for cell in row if cell in words]
         reasons[": ".join([f"{outcome} not recorded", *told[:1]])] += 1
     return dict(reasons)
 
 
-def _patients(table: RawTable, column: str | None, site: str) -> Objects:
+def _patients(table: RawTable, column: str | None, site: str, first: int) -> Objects:
     if column is None:
-        return np.array([f"{site}:{row}" for row in range(1, len(table.lines) + 1)], dtype=object)
-    return table.cells[column].to_numpy().astype(object)
+        rows = range(first, first + len(table.lines))
+        return np.array([f"{site}:{row}" for row in rows], dtype=object)
+    return cells.text_of(table.cells[column]).to_numpy().astype(object)
 
 
 def _subgroups(
@@ -225,9 +267,9 @@ def _subgroups(
     return groups
 
 
-def _notes(readings: Readings) -> tuple[str, ...]:
+def _notes(disguised: Mapping[str, Counter[str]], rows: int) -> tuple[str, ...]:
     return tuple(
-        f'column {name}: "{value}" counted as missing in {count} of {len(reading.values)} rows'
-        for name, reading in readings.items()
-        for value, count in reading.disguised.items()
+        f'column {name}: "{value}" counted as missing in {count} of {rows} rows'
+        for name, values in disguised.items()
+        for value, count in values.most_common()
     )

@@ -1,10 +1,9 @@
 """Reads `cohort.yaml` and says everything that is wrong with it, in the user's words."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from medgraft.cohorts.codes import Rule
@@ -18,10 +17,10 @@ from medgraft.cohorts.description import (
 from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.kinds.table import Category, Cell
 from medgraft.cohorts.table import did_you_mean, header_problems
-from medgraft.errors import CohortError
+from medgraft.config import read_yaml
+from medgraft.errors import CohortError, ConfigError
 
 NAME = "cohort.yaml"
-MOST_NODES = 1_000_000
 
 
 def describe(folder: Path) -> CohortDescription:
@@ -41,54 +40,13 @@ def describe(folder: Path) -> CohortDescription:
     return description
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """No two equal keys, of which YAML silently keeps the last; no aliases that explode."""
-
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
-        if node is not None and _written_out(node, {}) > MOST_NODES:
-            problem = f"its aliases (*) stand for more than {MOST_NODES} values"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-        return node
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for (key_node, _), count in zip(node.value, map(keys.count, keys), strict=True):
-            if count > 1:
-                problem = f'"{key_node.value}" is written twice'
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node stands for once its aliases are written out; endless ones are many."""
-    if id(node) not in known:
-        known[id(node)] = MOST_NODES + 1  # what holds itself
-        parts = node.value if isinstance(node, yaml.CollectionNode) else []
-        flat = (
-            part for entry in parts for part in (entry if isinstance(entry, tuple) else (entry,))
-        )
-        known[id(node)] = 1 + sum(_written_out(part, known) for part in flat)
-    return known[id(node)]
-
-
 def _parse(path: Path) -> Any:
+    if not (path.exists() or path.parent.is_file()):
+        raise CohortError(f"{path}: there is no such file; it describes the cohort")
     try:
-        with path.open(encoding="utf-8") as file:
-            return yaml.load(file, _UniqueKeys)  # nosec B506
-    except RecursionError:
-        raise CohortError(f"{path}: nested too deep") from None
-    except FileNotFoundError:
-        raise CohortError(f"{path}: there is no such file; it describes the cohort") from None
-    except UnicodeDecodeError:
-        raise CohortError(f"{path}: not UTF-8 text") from None
-    except OSError as error:
-        raise CohortError(f"{path}: {error.strerror}") from None
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise CohortError(f"{path}{line}: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise CohortError(f"{path}: not YAML: {error}") from None
+        return read_yaml(path)
+    except ConfigError as error:
+        raise CohortError(str(error)) from None
 
 
 def _listing(path: Path, problems: Iterable[str]) -> str:

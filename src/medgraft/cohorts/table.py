@@ -46,6 +46,18 @@ class RawTable:
         return Problem(int(self.lines[row]), record + text)
 
 
+def joined(tables: Iterable[RawTable]) -> RawTable:
+    """Tables of one file, at least one, as one."""
+    parts = list(tables)
+    named = [part.names for part in parts if part.names is not None]
+    return RawTable(
+        pl.concat([part.cells for part in parts]),
+        np.concatenate([part.lines for part in parts]),
+        tuple(problem for part in parts for problem in part.problems),
+        pl.concat(named) if named else None,
+    )
+
+
 def refuse(path: Path, problems: Iterable[Problem], count: int) -> None:
     """Raise one CohortError for all problems, first lines first; do nothing if there are none.
 

@@ -22,6 +22,8 @@ from medgraft.construct import construct
 from medgraft.deployment.model import part
 from medgraft.errors import NotExplained, StageError
 from medgraft.networks.model import Network, build
+from medgraft.tasks import task as tasks
+from medgraft.tasks.task import Task
 from medgraft.training.classical import reader, without
 from medgraft.training.replicas import Replicas, State, select
 from medgraft.transfer.baselines.learner import learner
@@ -126,13 +128,15 @@ def explainer(folder: Path, state: State, description: Mapping[str, Any]) -> Exp
     spec, schema = description["network"], description["schema"]
     if "baseline" in spec:
         return exact(spec, schema, state, reference)
-    return integrated(build(spec, schema, seed=0), state, reference, task=schema["outcome"]["task"])
+    return integrated(
+        build(spec, schema, seed=0), state, reference, task=tasks.of(schema["outcome"]["task"])
+    )
 
 
 # Networks
 
 
-def integrated(template: Network, state: State, reference: Tensor, *, task: str) -> Explain:
+def integrated(template: Network, state: State, reference: Tensor, *, task: Task) -> Explain:
     """Integrated gradients of all replicas at once, along the prepared inputs.
 
     Sundararajan, Taly & Yan, "Axiomatic attribution for deep networks" (ICML 2017), as captum
@@ -169,10 +173,9 @@ def headless(template: Network, state: State) -> tuple[Network, State]:
     return bare, {name: value for name, value in state.items() if not name.startswith("input.")}
 
 
-def centred(outputs: Tensor, task: str) -> Tensor:
-    """Logits of several classes from their mean, as only their differences mean anything."""
-    several = task == "multiclass"
-    return outputs - outputs.mean(-1, keepdim=True) if several else outputs
+def centred(outputs: Tensor, task: Task) -> Tensor:
+    """Outputs from their mean, where only their differences mean anything."""
+    return outputs - outputs.mean(-1, keepdim=True) if task.only_differences else outputs
 
 
 def gradients(
@@ -206,7 +209,8 @@ def exact(
     """
     name = spec["baseline"]["_target_"].rpartition(".")[2]
     recipe = learner(spec["baseline"], schema["outcome"])
-    wide = spec_width(schema["outcome"])
+    task = tasks.of(schema["outcome"]["task"])
+    wide = task.outputs(schema["outcome"])
     if not getattr(recipe, "affine", False):
         raise NotExplained(
             f"the champion is the baseline {name}, whose answers are not explained: contributions "
@@ -222,7 +226,6 @@ def exact(
     weights = [slopes(scores, arrays, reference[0].shape) for arrays in fitted]
     if any(len(each) != wide for each in weights):
         raise NotExplained(f"the baseline {name} has not learned every class: nothing to explain")
-    task = schema["outcome"]["task"]
 
     def explain(x: NDArray[Any]) -> Shares:
         raw = torch.from_numpy(without(np.array(x), kept))
@@ -231,7 +234,7 @@ def exact(
             z, zero = own(raw).double(), reference[r].double()
             parts = first.collect((z - zero)[:, None] * weight)
             said = [torch.from_numpy(scores(fitted[r], at.numpy())) for at in (z, zero[None])]
-            shift = parts.mean(1, keepdim=True) if task == "multiclass" else 0.0
+            shift = parts.mean(1, keepdim=True) if task.only_differences else 0.0
             found.append((parts - shift, *(centred(each, task) for each in said)))
         parts, ends, starts = (torch.stack(each).numpy() for each in zip(*found, strict=True))
         return Shares(parts, ends, starts[:, 0])
@@ -258,16 +261,3 @@ def slopes(
     at = np.concatenate([np.zeros((1, width)), np.eye(width)]).reshape(-1, *shape)
     found = scores(arrays, at)
     return torch.from_numpy((found[1:] - found[0]).T.copy()).reshape(-1, *shape)
-
-
-def spec_width(outcome: Mapping[str, Any]) -> int:
-    """How many raw outputs there are: binary has one."""
-    return len(explained(outcome))
-
-
-def explained(outcome: Mapping[str, Any]) -> list[str]:
-    """What each raw output is about: the second of two classes, each class, label or horizon."""
-    if outcome["task"] == "binary":
-        return [str(outcome["classes"][1])]
-    horizons = [f"{horizon:g}" for horizon in outcome["horizons"] or ()]
-    return [str(name) for name in outcome["classes"] or horizons or [outcome["name"]]]

@@ -14,7 +14,10 @@ import yaml
 from medgraft.cohorts.description import CohortDescription, Unused
 from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.parsing import NAME, describe
+from medgraft.deployment import novelty
+from medgraft.deployment.answers import ANSWERS
 from medgraft.deployment.attribution import write_reference
+from medgraft.deployment.records import EXAMPLE, records_of
 from medgraft.errors import StageError
 from medgraft.preparation.arrays import read, read_design, read_json, replacing, seal, write_json
 from medgraft.training import weights
@@ -27,7 +30,7 @@ SERVING = "medgraft.deployment.pyfunc"
 
 def export(
     *,
-    verdict: Path,
+    evaluation: Path,
     finetuned: Path,
     design: Path,
     target: Path,
@@ -39,11 +42,12 @@ def export(
     """Write the champion to `out`, whole or not at all; the same bytes every time.
 
     Args:
-        verdict: `verdict.json`, which names the champion.
+        evaluation: folder of `verdict.json`, which names the champion, and `answers.json`, how its
+            probabilities become answers.
         finetuned: folder of all strategies.
         design: `design.parquet`; the replicas of use `final` learned from all patients.
         target: the prepared target cohort; the mean of the final replicas' training patients is
-            where explanations start.
+            where explanations start, and who is unlike all of its patients gets no answer.
         cohort: folder of the raw cohort; only its `cohort.yaml` is read.
         sites: the target sites, where the new patients come from.
         made: what identifies the data, design and versions behind the champion.
@@ -53,20 +57,29 @@ def export(
         The strategy's name.
 
     Raises:
-        StageError: a result is missing, or the design has no final replica.
+        StageError: a result is missing or of another strategy, or the design has no final replica.
     """
-    told = read_json(verdict)
+    told, learned = (read_json(evaluation / name) for name in ("verdict.json", ANSWERS))
     strategy = told["champion"]["strategy"]
+    if learned["strategy"] != strategy:
+        raise StageError(
+            f"{evaluation / ANSWERS} is of {learned['strategy']}, the champion is {strategy}"
+        )
     state, description = weights.read(finetuned / strategy)
     drawn = read_design(design)
     final = finals(drawn, design)
-    learned = [drawn.filter(pl.col("replica") == r)["train"][0].to_numpy() for r in final]
+    rows = [drawn.filter(pl.col("replica") == r)["train"][0].to_numpy() for r in final]
     schema = description["schema"]
     with replacing(out) as fresh:
         weights.write(fresh, select(state, final), description)
         new = described(describe(cohort), sites, schema)
         (fresh / NAME).write_text(as_yaml(new), encoding="utf-8")
-        write_reference(fresh, read(target).x, learned)
+        cohort_of_target = read(target)
+        write_reference(fresh, cohort_of_target.x, rows)
+        known = novelty.learn(cohort_of_target)
+        novelty.write(fresh, known)
+        write_json(known.typical(records_of(fresh).example()), fresh / EXAMPLE)
+        write_json(learned, fresh / ANSWERS)
         shutil.copyfile(source_of(SERVING), fresh / "serve.py")
         write_json(
             {

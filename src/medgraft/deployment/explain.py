@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.deployment.attribution import Explain, explained, explainer
+from medgraft.cohorts.table import RawTable
+from medgraft.deployment import reading, writing
+from medgraft.deployment.attribution import Explain, explainer
 from medgraft.deployment.model import TOO_FAR
-from medgraft.deployment.predict import Counts, opened, write
+from medgraft.deployment.novelty import Novelty
+from medgraft.deployment.novelty import read as read_novelty
+from medgraft.deployment.predict import Counts, name_of, refuse_overwriting
 from medgraft.deployment.records import Records, records_of
 from medgraft.errors import MedgraftError
+from medgraft.tasks import task as tasks
 from medgraft.training import weights
 
 BLOCK = 64  # records explained at a time
@@ -28,6 +33,12 @@ class Explainer:
     records: Records
     outcome: Mapping[str, Any]
     shares: Explain
+    novelty: Novelty
+
+    @property
+    def about(self) -> list[str]:
+        """What each raw output is about."""
+        return tasks.of(self.outcome["task"]).about(self.outcome)
 
     def explain(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Explain every record, in order: one row for each raw output of each record.
@@ -38,13 +49,19 @@ class Explainer:
             for each feature, position or pixel, `unexplained` (output minus the rest) and `problem`
             (empty, or why the record has no answer).
         """
-        x, problems = self.records.read(frame)
-        about = explained(self.outcome)
+        x, problems = self.read(frame)
+        about = self.about
         blocks = []
         for start in range(0, max(1, len(x)), BLOCK):
             told = ["; ".join(found) for found in problems[start : start + BLOCK]]
             blocks.append(self._block(x[start : start + BLOCK], told, start, about))
         return pl.concat(blocks)
+
+    def read(self, frame: pl.DataFrame) -> tuple[NDArray[Any], list[list[str]]]:
+        """Rows `[n, ...]`, and why each is not answered: what has no answer is not explained."""
+        x, problems = self.records.read(frame)
+        self.novelty.refuse(x, problems)
+        return x, problems
 
     def _block(
         self, x: NDArray[Any], problems: Sequence[str], first: int, about: Sequence[str]
@@ -96,7 +113,71 @@ def load(folder: Path) -> Explainer:
     """
     state, description = weights.read(folder)
     shares = explainer(folder, state, description)
-    return Explainer(records_of(folder), description["schema"]["outcome"], shares)
+    schema = description["schema"]
+    return Explainer(records_of(folder), schema["outcome"], shares, read_novelty(folder, schema))
+
+
+def asked(champion: Path, source: Path) -> tuple[Explainer, RawTable]:
+    """The champion, and all records of a file as it reads them."""
+    model = load(champion)
+    records, table = reading.whole(model.records, source)
+    return replace(model, records=records), table
+
+
+@dataclass(frozen=True)
+class Single:
+    """What the largest raw output of one record rests on; the fields of a figure.
+
+    parts: [places], of an image [h, w]. names: of features with their cells, else of places.
+    picture: the image [h, w], where it is one.
+    """
+
+    parts: NDArray[np.float64]
+    names: list[str]
+    who: str
+    explains: str
+    output: float
+    reference: float
+    picture: NDArray[np.float64] | None
+    are_features: bool
+
+
+def single(champion: Path, source: Path) -> Single:
+    """Explain the only record of `source`.
+
+    Raises:
+        MedgraftError: as `explain` does, or there is not exactly one record that can be explained.
+    """
+    model, table = asked(champion, source)
+    records = len(table.cells) + len(table.problems)
+    if records != 1:
+        raise MedgraftError(f"{source}: expected one record to draw, got {records:,}")
+    x, problems = model.read(table.cells)
+    wrong = [problem.text for problem in table.problems] + [
+        text for one in problems for text in one
+    ]
+    if wrong:
+        raise MedgraftError(f"{source}: {'; '.join(wrong)}")
+    shares = model.shares(x).mean()
+    at = int(shares.outputs[0, 0].argmax())
+    if not np.isfinite(shares.parts[0, 0, at]).all():
+        raise MedgraftError(f"{source}: {TOO_FAR}")
+    shape = shares.parts.shape[3:]
+    places = place_names(model.records.features, shape)
+    cells = table.cells.row(0, named=True)
+    patient = cells.get(model.records.patient or "")
+    return Single(
+        parts=shares.parts[0, 0, at],
+        names=[
+            f"{name} = {cells[name] or 'missing'}" if name in cells else name for name in places
+        ],
+        who=str(patient) if patient else "the record",
+        explains=model.about[at],
+        output=float(shares.outputs[0, 0, at]),
+        reference=float(shares.start[0, at]),
+        picture=np.mean(x[0], axis=0) if len(shape) == 2 else None,
+        are_features=places == list(model.records.features),
+    )
 
 
 def explain(champion: Path, source: Path, target: Path) -> Counts:
@@ -104,19 +185,17 @@ def explain(champion: Path, source: Path, target: Path) -> Counts:
 
     Args:
         champion: folder written by `export`.
-        source: delimited text with a header (`.gz` is unpacked).
-        target: file to write, whole or not at all.
+        source: see `reading.incoming`.
+        target: file to write, whole or not at all; see `writing.table`.
 
     Raises:
         MedgraftError: the champion is not explained or cannot be read, or a file cannot.
     """
-    if source.resolve() == target.resolve():
-        raise MedgraftError(f"{target}: is the input; write the explanations to another file")
-    model = load(champion)
-    table = opened(model.records, source)
+    refuse_overwriting(source, target)
+    model, table = asked(champion, source)
     found = model.explain(table.cells)
     lines = np.asarray(table.lines)[found["record"].to_numpy()] if len(found) else []
-    named = [column for column in table.cells if column.name == model.records.patient]
+    named = name_of(model.records, table)
     patient = [column.gather(found["record"]) for column in named]
     broken = pl.DataFrame(
         {
@@ -127,6 +206,7 @@ def explain(champion: Path, source: Path, target: Path) -> Counts:
     )
     told = pl.DataFrame([*patient, *found.drop("record"), pl.Series("line", lines, pl.Int64)])
     rows = pl.concat([told, broken], how="diagonal").sort("line", maintain_order=True)
-    write(target, rows.drop("line"))
+    with writing.table(target) as file:
+        file.add(rows.drop("line"))
     refused = rows.filter(pl.col("problem") != "")["line"].n_unique()
-    return Counts(rows["line"].n_unique() - refused, refused, "record", "explained")
+    return Counts(rows["line"].n_unique() - refused, refused, "explained")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +13,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from medgraft.deployment.answers import ANSWERS, frame
+from medgraft.deployment.novelty import Novelty
+from medgraft.deployment.novelty import read as read_novelty
 from medgraft.deployment.records import Records, records_of
+from medgraft.evaluation.corrections import Correction, correction_of
 from medgraft.networks.model import Network, build
-from medgraft.preparation.arrays import check_seal
+from medgraft.preparation.arrays import check_seal, read_json
 from medgraft.tasks import task as tasks
 from medgraft.training import weights
 from medgraft.training.classical import reader
@@ -33,11 +38,16 @@ class Model:
     """An ensemble of replicas with the rules by which it reads raw records.
 
     `outcome` as in `schema.json`; `outputs` turns rows `[n, ...]` into raw outputs `[R, n, C]`.
+    `novelty` tells who is too unlike to be answered; `correction` calibrates the replicas' mean;
+    answers up to a surprise of `reach` are plausible (None: that was not learned).
     """
 
     records: Records
     outcome: Mapping[str, Any]
     outputs: Callable[[NDArray[Any]], Floats]
+    novelty: Novelty
+    correction: Correction
+    reach: float | None
 
     @property
     def task(self) -> tasks.Task:
@@ -54,12 +64,14 @@ class Model:
         Returns:
             `predicted` (class label, or value in the outcome's unit) and `probability_<class>` for
             each class; `probability_<label>` for each of several labels; `survival_<horizon>` for
-            each horizon; and `problem`: empty, or why the record has no answer.
+            each horizon; `plausible` classes, or `low` and `high`, which hold the truth as often as
+            was asked for; and `problem`: empty, or why the record has no answer.
 
         Raises:
             CohortError: a column is absent, unknown or named twice.
         """
         x, problems = self.records.read(frame)
+        self.novelty.refuse(x, problems)
         answers = np.full((len(x), self.task.width(self.outcome)), np.nan)
         asked = np.array([row for row, found in enumerate(problems) if not found], dtype=int)
         for start in range(0, len(asked), BLOCK):
@@ -72,13 +84,13 @@ class Model:
         return self.frame(answers, ["; ".join(found) for found in problems])
 
     def answers(self, x: NDArray[Any]) -> Floats:
-        """Class probabilities `[n, classes]`, or values `[n, 1]`: the mean of all replicas."""
-        return np.mean([self.task.probabilities(raw) for raw in self.outputs(x)], axis=0)
+        """Class probabilities `[n, classes]`, or values `[n, 1]`: the replicas' mean, corrected."""
+        mean = np.mean([self.task.probabilities(raw) for raw in self.outputs(x)], axis=0)
+        return self.correction(mean)
 
     def frame(self, answers: Floats, problems: list[str]) -> pl.DataFrame:
-        """Answers `[n, outputs]` under their names; NaN becomes empty."""
-        columns = self.task.columns(answers, self.outcome)
-        return pl.DataFrame([*columns, pl.Series("problem", problems, dtype=pl.String)])
+        """Answers `[n, outputs]` under their names."""
+        return frame(answers, problems, outcome=self.outcome, reach=self.reach)
 
 
 def load(folder: Path) -> Model:
@@ -92,7 +104,15 @@ def load(folder: Path) -> Model:
     state, description = weights.read(folder)
     network, schema = description["network"], description["schema"]
     answer = baseline_outputs if "baseline" in network else network_outputs
-    return Model(records_of(folder), schema["outcome"], answer(network, schema, state))
+    learned = read_json(folder / ANSWERS)
+    return Model(
+        records_of(folder),
+        schema["outcome"],
+        answer(network, schema, state),
+        read_novelty(folder, schema),
+        correction_of(learned["correction"]),
+        learned["reach"],
+    )
 
 
 def network_outputs(
@@ -118,12 +138,12 @@ def baseline_outputs(
     count = len(next(iter(state.values())))
 
     def answer(x: NDArray[Any]) -> Floats:
-        each = []
+        each, mine = [], copy.deepcopy(read)  # a server's threads load other replicas meanwhile
         for r in range(count):
             own = {name: value[0] for name, value in select(state, [r]).items()}
-            read.input.load_state_dict(part(own, "input."))
+            mine.input.load_state_dict(part(own, "input."))
             arrays = {name: value.numpy() for name, value in part(own, "baseline.").items()}
-            each.append(recipe.outputs_from(arrays, read(x)))
+            each.append(recipe.outputs_from(arrays, mine(x)))
         return np.stack(each)
 
     return answer

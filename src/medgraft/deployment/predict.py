@@ -2,98 +2,137 @@
 
 from __future__ import annotations
 
-import gzip
-import tempfile
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
-from medgraft.cohorts.readers import csv
 from medgraft.cohorts.table import RawTable
+from medgraft.deployment import writing
 from medgraft.deployment.model import Model, load
+from medgraft.deployment.reading import Incoming, incoming
 from medgraft.deployment.records import Records
 from medgraft.errors import MedgraftError
-from medgraft.preparation.findings import count
+
+NAME = "record"  # the column that says which file or sequence an answer is about
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many records were answered and refused; `noun` is what a record is."""
+    """How many records were answered and refused; together all that the input holds.
+
+    `problems` names the file that lists the refused ones, where there is one.
+    """
 
     answered: int
     refused: int
-    noun: str
     done: str = "answered"
+    problems: str = ""
 
     def text(self) -> str:
         """One line for the terminal."""
-        told = f"{count(self.answered, self.noun)} {self.done}"
-        return f"{told}, {self.refused} refused (see column problem)" if self.refused else told
+        records = self.answered + self.refused
+        told = f"{records:,} record{'' if records == 1 else 's'}: {self.answered:,} {self.done}"
+        where = f" (see {self.problems or 'column problem'})" if self.refused else ""
+        return f"{told}, {self.refused:,} refused{where}"
 
 
 def predict(champion: Path, source: Path, target: Path) -> Counts:
     """Answer every record of `source` in `target`, one line each, in order.
 
+    However many there are, some thousand are in memory at a time. Refused records are listed once
+    more in `problems_beside(target)`; where none is, that file is removed.
+
     Args:
         champion: folder written by `export`.
-        source: delimited text with a header (`.gz` is unpacked).
-        target: file to write, whole or not at all.
+        source: see `reading.incoming`.
+        target: file to write, whole or not at all; see `writing.table`.
 
     Raises:
         MedgraftError: the champion or the file cannot be read, the file's columns are not those
             described, or `target` cannot be written.
     """
-    if source.resolve() == target.resolve():
-        raise MedgraftError(f"{target}: is the input; write the answers to another file")
+    beside = problems_beside(target)
+    refuse_overwriting(source, target, beside)
     model = load(champion)
-    table = opened(model.records, source)
-    answers = answer(model, table)
-    write(target, answers)
-    refused = int((answers["problem"] != "").sum())
-    return Counts(len(answers) - refused, refused, noun(model, table))
+    new = incoming(model.records, source)
+    asked, answered, refused = replace(model, records=new.records), 0, 0
+    with ExitStack() as stack:
+        answers = stack.enter_context(writing.table(target))
+        problems: writing.Writer | None = None
+        for table in shown(new):
+            rows, wrong = answer(asked, table)
+            answers.add(rows)
+            if len(wrong):
+                problems = problems or stack.enter_context(writing.table(beside))
+                problems.add(wrong)
+            answered, refused = answered + len(rows) - len(wrong), refused + len(wrong)
+    if not refused:
+        beside.unlink(missing_ok=True)
+    return Counts(answered, refused, problems=beside.name if refused else "")
 
 
-def opened(records: Records, source: Path) -> RawTable:
-    """The file's records as text, with what is wrong with its lines."""
-    return csv.read(
-        source,
-        expected=tuple(records.columns),
-        optional=records.optional,
-        **records.description.format.options,
-    )
+def problems_beside(target: Path) -> Path:
+    """Where refused records are listed: `answers.problems.csv` beside `answers.parquet`."""
+    ending = "".join(target.suffixes[-2:]) if target.suffix == ".gz" else target.suffix
+    return target.parent / f"{target.name.removesuffix(ending)}.problems.csv"
 
 
-def answer(model: Model, table: RawTable) -> pl.DataFrame:
-    """One row per record in file order: its patient where the file says, its answer or problem."""
-    patient = [column for column in table.cells if column.name == model.records.patient]
-    lines = pl.Series("line", table.lines, dtype=pl.Int64)
-    answered = pl.DataFrame([*patient, *model.predict(table.cells), lines])
-    broken = pl.DataFrame(
-        {
-            "line": [problem.line for problem in table.problems],
-            "problem": [problem.text for problem in table.problems],
-        },
-        schema={"line": pl.Int64, "problem": pl.String},
-    )
+def refuse_overwriting(source: Path, *targets: Path) -> None:
+    """Raise MedgraftError where an output is the input, would be part of it, or is a folder."""
+    asked = Path(os.path.realpath(source))  # which bears links in a circle, as `resolve` does not
+    for target in targets:
+        written = Path(os.path.realpath(target))
+        if asked == written:
+            raise MedgraftError(f"{target}: is the input; write the answers to another file")
+        if target.is_dir():
+            raise MedgraftError(f"{target}: is a folder, expected the name of a file")
+        if asked in written.parents:
+            raise MedgraftError(f"{target}: lies in the input; write the answers elsewhere")
+
+
+def answer(model: Model, table: RawTable) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows in file order: each record's name where there is one, its answer or problem.
+
+    Returns:
+        Every record, and once more those refused: `line` (the place in the file, from 1), `record`
+        (its name) and `problem`.
+    """
+    named = name_of(model.records, table)
+    answered = pl.DataFrame([*named, *model.predict(table.cells)])
+    broken = pl.DataFrame({"problem": [one.text for one in table.problems]}, {"problem": pl.String})
     rows = pl.concat([answered, broken], how="diagonal")
-    return rows.sort("line", maintain_order=True).drop("line")
+    lines = np.append(table.lines, [one.line for one in table.problems]).astype(np.int64)
+    order = np.argsort(lines, kind="stable")
+    rows, lines = rows[order], lines[order]
+    names = rows[named[0].name] if named else pl.repeat(None, len(rows), eager=True)
+    wrong = pl.DataFrame(
+        [pl.Series("line", lines), names.cast(pl.String).alias(NAME), rows["problem"]]
+    )
+    return rows, wrong.filter(pl.col("problem") != "")
 
 
-def noun(model: Model, table: RawTable) -> str:
-    """`patient`, unless the file says that a patient has several rows."""
-    name = model.records.patient
-    several = name in table.cells.columns and table.cells[name].is_duplicated().any()
-    return "row" if several else "patient"
+def name_of(records: Records, table: RawTable) -> list[pl.Series]:
+    """The column that says whom or what a record is about, where there is one."""
+    patient = [column for column in table.cells if column.name == records.patient]
+    return patient or ([] if table.names is None else [table.names.alias(NAME)])
 
 
-def write(path: Path, answers: pl.DataFrame) -> None:
-    """Write delimited text (`.gz` is packed), whole or not at all."""
-    data = answers.write_csv().encode()
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as place:
-            fresh = Path(place) / path.name
-            fresh.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
-            fresh.replace(path)
-    except OSError as error:
-        raise MedgraftError(f"{path}: cannot be written: {error.strerror}") from None
+def shown(new: Incoming) -> Iterator[RawTable]:
+    """Its blocks, with a bar of progress where somebody looks on."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    told = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
+    seen = sys.stdout.isatty() and sys.stderr.isatty()
+    terminal = Console(stderr=True, no_color=True)
+    with Progress(*told, console=terminal, transient=True, disable=not seen) as bar:
+        task = bar.add_task("records", total=new.total)
+        for table in new.blocks:
+            yield table
+            bar.advance(task, len(table.lines) + len(table.problems))

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.cohorts.cells import Reading
+from medgraft.cohorts.cells import Reading, as_text
 from medgraft.cohorts.description import CohortDescription
 from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.parsing import describe
@@ -21,6 +21,8 @@ from medgraft.preparation.arrays import read_json
 
 # A typed value that is missing, whatever the site writes for it; no text file can hold it.
 ABSENT = "\0"
+EXAMPLE = "example.json"
+"""A made-up record beside the champion: numbers at the patients' mean, so that it is answered."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,9 @@ class Records:
         missing = (*self.description.missing, ABSENT)
         problems: list[list[str]] = [[] for _ in range(len(frame))]
         values: dict[str, NDArray[Any]] = {}
+        told = as_text(frame[list(self.columns)]).fill_null(ABSENT)
         for name, column in self.columns.items():
-            cells = text(frame[name])
+            cells = told[name]
             found = column.read(cells, missing=missing, folder=self.folder)
             reading = representable(found) if found.values.ndim == 1 else found
             values[name] = reading.values
@@ -104,13 +107,6 @@ def records_of(folder: Path) -> Records:
     """
     features = read_json(folder / "network.json")["schema"]["features"]
     return Records(describe(folder), tuple(feature["name"] for feature in features))
-
-
-def text(cells: pl.Series) -> pl.Series:
-    """Cells as text, the way the site's file would hold them: 1, not 1.0."""
-    if cells.dtype.is_float():
-        cells = cells.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
-    return cells.cast(pl.String).str.strip_chars().fill_null(ABSENT)
 
 
 def representable(reading: Reading) -> Reading:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from medgraft.deployment.records import Records, records_of
+from medgraft.deployment.answers import ANSWERS, frame
+from medgraft.deployment.records import EXAMPLE, Records, records_of
 from medgraft.preparation.arrays import read_json
 from medgraft.tasks import task as tasks
 
@@ -97,9 +97,17 @@ It was made to compare methods and is not approved for care.
 
 def earlier(client: MlflowClient, name: str, fingerprint: str, *, description: str) -> str | None:
     """The version of `name` with these bytes; makes the registered model where there is none."""
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description=description)
-    versions = client.search_model_versions(f"name = '{name}'")
+    from mlflow.exceptions import MlflowException
+
+    asked = f"name = '{name}'"
+    if not client.search_registered_models(asked):
+        try:
+            client.create_registered_model(name, description=description)
+        except MlflowException:
+            # Another process may have made it a moment ago.
+            if not client.search_registered_models(asked):
+                raise
+    versions = client.search_model_versions(asked)
     same = [one.version for one in versions if one.tags.get(FINGERPRINT) == fingerprint]
     return str(max(same, key=int)) if same else None
 
@@ -109,19 +117,18 @@ def save(folder: Path, champion: Path) -> None:
     import pandas as pd
     from mlflow import pyfunc
 
-    records = records_of(champion)
-    outcome = read_json(champion / "champion.json")["outcome"]
+    records, example = records_of(champion), read_json(champion / EXAMPLE)
     pyfunc.save_model(
         folder,
         python_model=champion / "serve.py",
         artifacts={"champion": str(champion)},
-        signature=signature(records, outcome),
-        input_example=pd.DataFrame([records.example()]),
+        signature=signature(records, champion),
+        input_example=pd.DataFrame([{name: example[name] for name in records.columns}]),
         pip_requirements=[f"{package}=={version(package)}" for package in NEEDED],
     )
 
 
-def signature(records: Records, outcome: Mapping[str, Any]) -> ModelSignature:
+def signature(records: Records, champion: Path) -> ModelSignature:
     """Columns in, of text or numbers; columns out.
 
     MLflow answers a file that lacks a required column by printing the patients in it, so none is
@@ -131,10 +138,10 @@ def signature(records: Records, outcome: Mapping[str, Any]) -> ModelSignature:
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
-    task = tasks.of(outcome["task"])
-    answers = task.columns(np.empty((0, task.width(outcome))), outcome)
-    columns = [*answers, pl.Series("problem", dtype=pl.String)]
+    outcome = read_json(champion / "champion.json")["outcome"]
+    none = np.empty((0, tasks.of(outcome["task"]).width(outcome)))
+    answers = frame(none, [], outcome=outcome, reach=read_json(champion / ANSWERS)["reach"])
     return ModelSignature(
         inputs=Schema([ColSpec(AnyType(), name, required=False) for name in records.columns]),
-        outputs=Schema([ColSpec(KINDS[type(column.dtype)], column.name) for column in columns]),
+        outputs=Schema([ColSpec(KINDS[type(column.dtype)], column.name) for column in answers]),
     )

@@ -52,7 +52,7 @@ class Survey:
 
 
 def survey(champion: Path, prepared: Path) -> Survey:
-    """Explain the answers for patients the champion was made from.
+    """Explain the answers for patients the champion was made from; whom it refuses has none.
 
     Its replicas have no test patients: they learned from, or were stopped on, all of these.
 
@@ -65,6 +65,8 @@ def survey(champion: Path, prepared: Path) -> Survey:
     used = np.unique([row for part in ("train", "validation") for row in final[part].explode()])
     places = int(np.prod(model.shares(target.x[used[:1]]).parts.shape[3:]))
     rows = spread(used, VALUES // max(1, len(final) * places))
+    reasons = model.novelty.reasons(np.asarray(target.x[rows]))
+    rows = np.array([row for row, why in zip(rows, reasons, strict=True) if not why])
     sizes, gap, shape = sizes_of(model, target.x, rows)
     value, low, high = importance(sizes, target.patient[rows])
     names = place_names(model.records.features, shape)

@@ -7,21 +7,21 @@ judged on its test patients.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import ceil
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 
+from medgraft.evaluation.exchangeable import least, threshold, worst
 from medgraft.evaluation.metrics.metric import Bools, Floats, Integers
 from medgraft.evaluation.predictions import Labels, StrategyResult, Study
 from medgraft.evaluation.utility import estimate_mean
+from medgraft.tasks import task as tasks
 
 LEAST_GROUP = 20
 """Of fewer patients no coverage is stated: one more or less moves it by 5 points."""
 EACH = "class-conditional"
 EVERYONE = "everyone"
-TASKS = ("binary", "multiclass", "regression")
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,6 @@ class Sets:
     calibrated_on: tuple[int, int]
 
 
-def threshold(scores: Floats, level: float) -> float:
-    """Return the score up to which answers are kept: the ceil((n + 1) level)-th smallest of n.
-
-    Infinite where n is under level / (1 - level): everything is kept, or truths would be missed
-    more often than stated.
-    """
-    rank = ceil((len(scores) + 1) * level - 1e-9)
-    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else float("inf")
-
-
-def least(level: float) -> int:
-    """Fewest patients with whom a threshold is finite."""
-    return ceil(level / (1 - level) - 1e-9)
-
-
 def conformal(
     study: Study, strategy: str, *, level: float, groups: Mapping[str, Labels]
 ) -> Sets | str:
@@ -84,7 +69,7 @@ def conformal(
     Classes: an answer's score is 1 minus its probability (Sadinle, Lei & Wasserman 2019, J. Am.
     Stat. Assoc. 114:223); a value: the absolute error. groups: `predictions.load_subgroups`.
     """
-    if study.task not in TASKS:
+    if not tasks.of(study.task).one_answer:
         return f"prediction sets are offered for classes and values, the outcome is {study.task}"
     result, need = study.strategies[strategy], least(level)
     held = [len(np.unique(study.everyone_patient[rows])) for _, _, rows, _ in result.validated()]
@@ -94,9 +79,8 @@ def conformal(
             f"{min(held, default=0)}"
         )
     calibrated = (min(held), max(held))
-    if study.task == "regression":
-        return _of_values(study, strategy, level=level, groups=groups, calibrated=calibrated)
-    return _of_classes(study, strategy, level=level, groups=groups, calibrated=calibrated)
+    make = _of_classes if study.classes else _of_values
+    return make(study, strategy, level=level, groups=groups, calibrated=calibrated)
 
 
 def _of_values(
@@ -142,25 +126,14 @@ def told(sets: Sets) -> dict[str, Any]:
 
 
 def _scores(study: Study, rows: Integers, said: Floats) -> Floats:
-    truth = study.everyone[rows]
-    if study.task == "regression":
-        return np.abs(said[:, 0] - truth)
-    return 1 - said[np.arange(len(rows)), truth.astype(np.int64)]
-
-
-def _worst(study: Study, rows: Integers, scores: Floats) -> Floats:
-    """One score per patient, the largest: rows of one patient are not exchangeable with others."""
-    patient, place = np.unique(study.everyone_patient[rows], return_inverse=True)
-    worst = np.full(len(patient), -np.inf)
-    np.maximum.at(worst, place, scores)
-    return worst
+    return tasks.of(study.task).surprise(study.everyone[rows], said)
 
 
 def _thresholds(study: Study, result: StrategyResult, level: float) -> Floats:
     """The threshold of every run and row, [K, n]."""
     found = np.full(result.fold.shape, np.nan)
     for run, fold, rows, said in result.validated():
-        scores = _worst(study, rows, _scores(study, rows, said))
+        scores = worst(study.everyone_patient[rows], _scores(study, rows, said))
         found[run, result.fold[run] == fold] = threshold(scores, level)
     return found
 
@@ -171,9 +144,8 @@ def _by_class(study: Study, result: StrategyResult, level: float) -> Floats:
     classes = range(result.test.shape[-1])
     for run, fold, rows, said in result.validated():
         scores, truth = _scores(study, rows, said), study.everyone[rows]
-        each = [
-            threshold(_worst(study, rows[truth == c], scores[truth == c]), level) for c in classes
-        ]
+        patient = study.everyone_patient[rows]
+        each = [threshold(worst(patient[truth == c], scores[truth == c]), level) for c in classes]
         found[run, result.fold[run] == fold] = each
     return found
 

@@ -37,25 +37,26 @@ class Sample:
     training: float = 1.0
 
 
-def training_factor(patient: Integers, tested: Sequence[Any], trained: Sequence[Any]) -> float:
+def training_factor(patient: Integers, tested: Sequence[Any], learned: Sequence[Any]) -> float:
     """Return by how much having trained the networks as well raises the variance from patients.
 
-    Another cohort would test other patients and train other networks. For networks trained on n1
-    patients and tested on n2 others, Nadeau & Bengio 2003 (Mach. Learn. 52:239) count a correlated
-    variance of n2/n1 times that of one test; with the variance s²/n2 of a test on n2 patients that
-    is s²/n1. Where every patient tests and trains, as in cross-validation, this is all their
-    variance, n/n1 times the s²/n of the test; where those who test never train, as with a given
-    split, it comes on top.
+    Another cohort would test other patients and train other networks. For an algorithm that learns
+    from n1 patients and is tested on n2 others, Nadeau & Bengio 2003 (Mach. Learn. 52:239) count a
+    correlated variance of n2/n1 times that of one test; with the variance s²/n2 of a test on n2
+    patients that is s²/n1. What the algorithm does with its n1 patients is its own affair, so
+    those who stop the training are among them. Where every patient tests and trains, as in
+    cross-validation, this is all their variance, n/n1 times the s²/n of the test; where those who
+    test never train, as with a given split, it comes on top.
 
     Args:
         patient: [n] codes.
         tested: rows that test each replica.
-        trained: rows that train each replica.
+        learned: rows that each replica learns from, those that stop its training included.
     """
-    both = [[set(patient[list(rows)]) for rows in parts] for parts in (tested, trained)]
-    testers, trainers = (set().union(*parts) for parts in both)
-    least = np.mean([len(people) for people in both[1]])
-    return float(len(testers) / least + len(testers - trainers) / len(testers))
+    both = [[set(patient[list(rows)]) for rows in parts] for parts in (tested, learned)]
+    testers, learners = (set().union(*parts) for parts in both)
+    mean = np.mean([len(people) for people in both[1]])
+    return float(len(testers) / mean + len(testers - learners) / len(testers))
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,10 @@ def draw(patient: Integers, *, draws: int, seed: int) -> Iterator[Floats]:
 def resample(
     statistics: Mapping[Key, Statistic], sample: Sample, *, draws: int, seed: int
 ) -> dict[Key, Resampled]:
-    """Compute every statistic on the plain data and on the same resampled patients."""
+    """Compute every statistic on the plain data and on the same resampled patients.
+
+    Patients, one fewer than there are: Rao & Wu 1988 (J. Am. Stat. Assoc. 83:231).
+    """
     whole = np.ones((1, len(sample.patient)))
     plain = {key: statistic(whole)[0] for key, statistic in statistics.items()}
     pieces: dict[Key, list[Floats]] = {key: [] for key in statistics}
@@ -202,6 +206,8 @@ def by_run(
 
 def estimate(resampled: Resampled) -> Estimate:
     """Split the variance of the mean over runs into patients, runs and their interaction.
+
+    Two-way clustering: Cameron, Gelbach & Miller 2011 (J. Bus. Econ. Stat. 29:238).
 
     The spread over draws gives what patients add; the spread over runs needs no resampling, being
     that of a mean of K values. The variances are NaN for a single patient, an undefined value, or

@@ -7,16 +7,29 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import gammaincinv, ndtr, stdtrit
+from scipy.special import gammaincinv
 
 from medgraft.evaluation.intervals import Estimate
-from medgraft.evaluation.metrics.metric import Floats
+from medgraft.evaluation.power import ALPHA, POWER, power
 from medgraft.evaluation.sentence import number
-from medgraft.evaluation.verdict import ALPHA, POWER
 
 MOST = 100
 """Times as many patients, or runs, as there are: beyond, a plan is no plan."""
-DRAWS = 500
+TIMES = np.geomspace(0.5, MOST, 47)
+"""Times as many patients, of which an outlook tells."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What studies of so many patients, and as many runs as now, may expect, all [T].
+
+    half_width: of the difference's 95 % interval, were its variance known. power: the chance to
+    tell the effect planned for, as in `Plan`.
+    """
+
+    patients: list[int]
+    half_width: list[float]
+    power: list[float]
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,8 @@ class Plan:
     it. patients: how many are needed with as many runs as now, low and high: a 95 % interval;
     infinity: no number, or more than a hundred times as many as now. runs: how many are needed
     with the patients of now; infinity: no number. together: how many times both of now; infinity:
-    not a hundred times. now: the power of the study as it is.
+    not a hundred times. now: the power of the study as it is. outlook: that of other numbers of
+    patients.
     """
 
     strategy: str
@@ -41,37 +55,7 @@ class Plan:
     present_patients: int
     present_runs: int
     together: float = math.inf
-
-
-def power(found: Estimate, effect: float, *, level: float) -> float:
-    """Return the probability that the interval leaves 0 out on the side of a true effect.
-
-    level: two-sided, such as 0.05 over the number of comparisons. The study to come will not know
-    its variances, so the power is a mean over what it may find them to be (chi-squared, as many
-    degrees of freedom as patients and runs allow), by the rules of `Estimate`. Where patients alone
-    vary this is the textbook's power of the t test.
-    """
-    if not found.error > 0:
-        return math.nan
-    error, critical = _found_instead(found, level)
-    return float(ndtr((abs(effect) - critical * error) / found.error).mean())
-
-
-def _found_instead(found: Estimate, level: float) -> tuple[Floats, Floats]:
-    """Standard errors and critical values of studies like this one, [DRAWS]."""
-    few, runs = found.fewest - 1, max(found.runs - 1, 1)
-    between = found.interaction * _chi_squared(few * runs, 0)
-    patients = np.maximum(found.of_patients * _chi_squared(few, 1), between)
-    alone = np.maximum(found.of_runs * _chi_squared(runs, 2) - between, 0.0)
-    total = patients + alone
-    quantile = patients * stdtrit(few, level / 2) + alone * stdtrit(runs, level / 2)
-    return np.sqrt(total), -quantile / total
-
-
-def _chi_squared(freedom: float, place: int) -> Floats:
-    """Chi-squared over its degrees of freedom, [DRAWS]: one of each small part, in any order."""
-    part = (np.random.default_rng(place).permutation(DRAWS) + 0.5) / DRAWS
-    return np.asarray(gammaincinv(freedom / 2, part) * 2 / freedom)
+    outlook: Outlook | None = None
 
 
 def enlarged(found: Estimate, *, patients: float = 1.0, runs: float = 1.0) -> Estimate:
@@ -129,7 +113,16 @@ def plan(
         present_patients=patients,
         present_runs=found.runs,
         together=_times(lambda k: power(enlarged(found, patients=k, runs=k), effect, level=level)),
+        outlook=outlook(found, effect, level=level, patients=patients),
     )
+
+
+def outlook(found: Estimate, effect: float, *, level: float, patients: int) -> Outlook:
+    """Say what half to a hundred times as many patients may expect."""
+    sizes = np.unique(np.rint(patients * np.append(TIMES, 1.0)).astype(int))
+    later = [enlarged(found, patients=size / patients) for size in sizes]
+    widths = [one.critical(ALPHA) * one.error for one in later]
+    return Outlook(sizes.tolist(), widths, [power(one, effect, level=level) for one in later])
 
 
 def said(plan: Plan, *, metric: str) -> str:
@@ -141,7 +134,7 @@ def said(plan: Plan, *, metric: str) -> str:
             return f"this study was large enough to find {what} four times out of five"
         runs = f", or {plan.runs:,.0f} runs on the same patients," * math.isfinite(plan.runs)
         return (
-            f"about {plan.patients:,.0f} target patients (95 % CI {_interval(plan)}){runs} would "
+            f"about {plan.patients:,.0f} target patients ({_interval(plan)}){runs} would "
             f"tell {what} four times out of five"
         )
     if math.isfinite(plan.runs):
@@ -214,6 +207,7 @@ def _whole(number: float) -> float:
 
 def _interval(plan: Plan) -> str:
     if math.isinf(plan.low):
-        return "no number of patients"
-    high = "no number" if math.isinf(plan.high) else f"{plan.high:,.0f}"
-    return f"{plan.low:,.0f} to {high}"
+        return f"95 % CI: more than {MOST * plan.present_patients:,}"
+    if math.isinf(plan.high):
+        return f"95 % CI: at least {plan.low:,.0f}; no upper limit"
+    return f"95 % CI {plan.low:,.0f} to {plan.high:,.0f}"

@@ -35,6 +35,11 @@ class StrategyResult:
     fitted_parameters: int
     description: str
 
+    @property
+    def folds(self) -> int:
+        """How many there are in all runs together."""
+        return sum(len(np.unique(of_run)) for of_run in self.fold)
+
     def validated(self) -> Iterator[tuple[int, int, Integers, Floats]]:
         """Run, fold, validation rows and what was predicted for them, of every replica."""
         key = np.stack([self.validation_run, self.validation_fold])
@@ -69,10 +74,20 @@ class Study:
         return Sample(self.patient, self.fewest(), self.training)
 
     @property
-    def sample_of_everyone(self) -> Sample:
-        """All target rows as a sample of patients."""
+    def sample_of_validation(self) -> Sample:
+        """All target rows as a sample of patients, of whom few validate a replica.
+
+        A network is stopped and judged by its own validation patients alone, so its validation
+        loss is believed as little as the rarest class among so few deserves.
+        """
         fewest = _fewest(self.everyone, self.everyone_patient, self.task)
-        return Sample(self.everyone_patient, fewest, self.training)
+        held = [
+            len(np.unique(self.everyone_patient[rows]))
+            for result in self.strategies.values()
+            for _, _, rows, _ in result.validated()
+        ]
+        share = np.mean(held) / (self.everyone_patient.max() + 1)
+        return Sample(self.everyone_patient, max(2, round(fewest * share)), self.training)
 
     def among(self, rows: Bools) -> Sample:
         """Some of the tested rows as a sample of patients; who is among them, not their class."""
@@ -143,6 +158,11 @@ def load_subgroups(prepared: Path) -> dict[str, Labels]:
     return {name: patients[name].to_numpy().astype(object)[tested] for name in names}
 
 
+def learned_from(design: pl.DataFrame) -> list[list[int]]:
+    """Return the rows that each replica trained on or that stopped its training."""
+    return design.select(pl.col("train").list.concat("validation")).to_series().to_list()
+
+
 def _design(prepared: Path) -> pl.DataFrame:
     return pl.read_parquet(_present(prepared / "design.parquet"))
 
@@ -150,7 +170,7 @@ def _design(prepared: Path) -> pl.DataFrame:
 def _study(prepared: Path, finetuned: Path, design: pl.DataFrame, *, whole: pl.DataFrame) -> Study:
     target = prepared / "target"
     schema = json.loads(_present(target / "schema.json").read_text())["outcome"]
-    outcome = np.load(_present(target / "y.npy")).astype(np.float64)
+    outcome = np.load(_present(target / "y.npy"), allow_pickle=False).astype(np.float64)
     patients = pl.read_parquet(_present(target / "patients.parquet")).sort("row")["patient"]
     code = _codes(patients.to_numpy())
     tested = np.unique(design["test"].explode().to_numpy())
@@ -166,7 +186,7 @@ def _study(prepared: Path, finetuned: Path, design: pl.DataFrame, *, whole: pl.D
         classes=tuple(schema.get("classes") or ()),
         horizons=tuple(schema.get("horizons") or ()),
         # Smaller parts of the cohort differ from run to run, so runs show what they add.
-        training=training_factor(code, whole["test"].to_list(), whole["train"].to_list()),
+        training=training_factor(code, whole["test"].to_list(), learned_from(whole)),
         strategies={
             path.name: _load_strategy(path, design, tested=tested, schema=schema)
             for path in folders

@@ -8,25 +8,31 @@ Classifiers, 61); isotonic regression: Zadrozny & Elkan 2002 (KDD).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_expit, log_softmax
 
+from medgraft.evaluation.corrections import (
+    AS_IT_IS,
+    EPS,
+    Correction,
+    Isotonic,
+    Platt,
+    Temperature,
+    logit,
+)
 from medgraft.evaluation.intervals import Resampled, Statistic, by_run, estimate, resample
 from medgraft.evaluation.metrics.metric import Floats, Integers, Metric
 from medgraft.evaluation.predictions import StrategyResult, Study
 
-AS_IT_IS = "as it is"
 LEAST_ISOTONIC = 1000
 """Under so many it follows chance (Niculescu-Mizil & Caruana 2005, ICML)."""
 HOTTEST = 20.0
 """Logits are divided by at most this, and multiplied by no more."""
-EPS = np.finfo(np.float64).eps
 
-Correction = Callable[[Floats], Floats]
-"""From class probabilities [m, C] to corrected ones."""
+Fit = Callable[[Floats, Integers], Correction]
+"""From class probabilities [m, C] and the classes that came, [m], to a correction."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Corrected:
     undefined: int
 
 
-def temperature(said: Floats, truth: Integers) -> Correction:
+def temperature(said: Floats, truth: Integers) -> Temperature:
     """Divide the log probabilities by one number, that of the smallest log loss."""
     logits = np.log(np.maximum(said, EPS))
 
@@ -58,49 +64,49 @@ def temperature(said: Floats, truth: Integers) -> Correction:
         return float(-answered[np.arange(len(truth)), truth].mean())
 
     edge = np.log(HOTTEST)
-    best = np.exp(minimize_scalar(loss, bounds=(-edge, edge), method="bounded").x)
-    return lambda p: np.exp(log_softmax(np.log(np.maximum(p, EPS)) / best, axis=1))
+    best = minimize_scalar(loss, bounds=(-edge, edge), method="bounded").x
+    return Temperature(float(np.exp(best)))
 
 
-def platt(said: Floats, truth: Integers) -> Correction:
+def platt(said: Floats, truth: Integers) -> Platt:
     """Intercept and slope of the logit of two classes, towards Platt's smoothed targets."""
-    logit, ill = _logit(said), int(truth.sum())
+    odds, ill = logit(said), int(truth.sum())
     target = np.where(truth == 1, (ill + 1) / (ill + 2), 1 / (len(truth) - ill + 2))
 
     def loss(at: Floats) -> tuple[float, Floats]:
-        line = at[0] + at[1] * logit
+        line = at[0] + at[1] * odds
         away = expit(line) - target
         value = -(target * log_expit(line) + (1 - target) * log_expit(-line)).sum()
-        return float(value), np.array([away.sum(), (away * logit).sum()])
+        return float(value), np.array([away.sum(), (away * odds).sum()])
 
     intercept, slope = minimize(loss, np.array([0.0, 1.0]), jac=True, method="BFGS").x
-    return lambda p: _both(expit(intercept + slope * _logit(p)))
+    return Platt(float(intercept), float(slope))
 
 
-def isotonic(said: Floats, truth: Integers) -> Correction:
+def isotonic(said: Floats, truth: Integers) -> Isotonic:
     """The rising step function of least squares, of two classes."""
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(said[:, 1], truth)
-    return lambda p: _both(fitted.predict(p[:, 1]))
+    return Isotonic(fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist())
 
 
-def methods(study: Study, result: StrategyResult) -> tuple[dict[str, Any], dict[str, str]]:
-    """The corrections that fit the outcome and the patients; of others, why not."""
-    offered = {"temperature": temperature}
-    if len(study.classes) > 2:
+def methods(classes: Sequence[str], fewest: int) -> tuple[dict[str, Fit], dict[str, str]]:
+    """The corrections that fit the outcome and so many patients; of others, why not.
+
+    Those with fewer parameters first.
+    """
+    offered: dict[str, Fit] = {"temperature": temperature}
+    if len(classes) > 2:
         return offered, {}
     offered["Platt"] = platt
-    few = min(len(rows) for _, _, rows, _ in result.validated())
-    if few < LEAST_ISOTONIC:
-        why = f"needs {LEAST_ISOTONIC:,} validation patients in every fold; one has {few:,}"
+    if fewest < LEAST_ISOTONIC:
+        why = f"needs {LEAST_ISOTONIC:,} validation patients in every fold; one has {fewest:,}"
         return offered, {"isotonic": why}
     return offered | {"isotonic": isotonic}, {}
 
 
-def corrected(
-    study: Study, result: StrategyResult, fit: Callable[[Floats, Integers], Correction]
-) -> Floats:
+def corrected(study: Study, result: StrategyResult, fit: Fit) -> Floats:
     """Test predictions [K, n, C], each replica's corrected by its validation patients."""
     found = result.test.copy()
     for run, fold, rows, said in result.validated():
@@ -126,7 +132,8 @@ def recalibration(
     refused: dict[str, str] = {}
     for strategy in strategies:
         result = study.strategies[strategy]
-        offered, why = methods(study, result)
+        fewest = min(len(rows) for _, _, rows, _ in result.validated())
+        offered, why = methods(study.classes, fewest)
         refused |= why
         said = {AS_IT_IS: result.test}
         said |= {name: corrected(study, result, fit) for name, fit in offered.items()}
@@ -164,12 +171,3 @@ def _judged(
     return Corrected(
         strategy, method, metric.name, value.value, low, high, *change, undefined=undefined
     )
-
-
-def _logit(said: Floats) -> Floats:
-    safe = np.maximum(said, EPS)
-    return np.log(safe[:, 1]) - np.log(safe[:, 0])
-
-
-def _both(positive: Floats) -> Floats:
-    return np.stack([1 - positive, positive], axis=1)

@@ -1,14 +1,17 @@
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from medgraft.evaluation.intervals import LEAST_DEFINED, Resampled, by_run, estimate, resample
+from medgraft.evaluation.intervals import Resampled, by_run, estimate, resample
 from medgraft.evaluation.metrics.metric import Floats, Metric
 from medgraft.evaluation.predictions import Study
 
+BETWEEN = 20
+"""How many sizes are tried from one size of the curve to the next."""
 ROUNDING = 1e-12
 """Values this close are one value: equal predictions may be summed in another order."""
 
@@ -32,8 +35,10 @@ class Curve:
 class Saving:
     """How many training patients the reference needs to do what a strategy does with `size`.
 
-    worth, low, high: patients, and a 95 % percentile interval. Infinity: more than the whole
-    cohort; the smallest size of the curve: that many or fewer; NaN: not defined.
+    worth, low, high: patients, and all those numbers that the 95 % interval of the paired
+    difference does not exclude, as Fieller 1954 (J. R. Stat. Soc. B 16:175) inverts a test.
+    Infinity: more than all training patients of a fold; the smallest size of the curve: that many
+    or fewer; NaN: not defined.
     """
 
     strategy: str
@@ -41,12 +46,14 @@ class Saving:
     worth: float
     low: float
     high: float
-    undefined: int
 
 
 @dataclass(frozen=True)
 class Savings:
-    """Learning curves over target size, and what they save."""
+    """Learning curves over target size, and what they save.
+
+    whole: all training patients of a fold, the largest size; smallest: the least.
+    """
 
     reference: str
     metric: str
@@ -60,22 +67,24 @@ class Savings:
         start = f"{saving.size} patients with {saving.strategy}"
         if np.isnan(saving.worth):
             return f"{start}: {self.metric} is undefined for too many samples"
-        interval = f"(95 % CI {self._interval(saving)})"
+        interval = f"({self._interval(saving)})"
         if np.isinf(saving.worth):
             return (
-                f"{start} do more than the whole cohort, {self.whole}, does with {self.reference} "
-                f"{interval}"
+                f"{start} do more than all {self.whole} training patients of a fold with "
+                f"{self.reference} {interval}"
             )
         return f"{start} do what {self._few(saving.worth)} do with {self.reference} {interval}"
 
     def _interval(self, saving: Saving) -> str:
         if np.isnan(saving.low):
-            return "undefined"
+            return "95 % CI: undefined"
         if np.isinf(saving.low):
-            return "more than the whole cohort"
+            return f"95 % CI: more than {self.whole}"
         if np.isinf(saving.high):
-            return "any number" if saving.low <= self.smallest else f"{saving.low:.0f} or more"
-        return f"{self._few(saving.low)} to {saving.high:.0f}"
+            if saving.low <= self.smallest:
+                return "95 % CI: any number of patients"
+            return f"95 % CI: at least {saving.low:.0f}; no upper limit"
+        return f"95 % CI {self._few(saving.low)} to {saving.high:.0f}"
 
     def _few(self, worth: float) -> str:
         return f"{self.smallest} or fewer" if worth <= self.smallest else f"{worth:.0f}"
@@ -86,8 +95,10 @@ def patients_saved(
 ) -> Savings | None:
     """Compare learning curves with the reference's; None without a curve or the reference.
 
-    sizes: `predictions.load_sizes`. Patients are resampled for all strategies and sizes alike, and
-    so are the runs, one fewer than there are: their small number is what the interval knows least.
+    Monotone by isotonic regression: Barlow et al. 1972 (Inference under Order Restrictions).
+
+    sizes: `predictions.load_sizes`. Patients are resampled for all strategies and sizes alike, so
+    that what a strategy and the reference reach with any two sizes is a paired difference.
     """
     if not sizes or reference not in next(iter(sizes.values())).strategies:
         return None
@@ -95,22 +106,27 @@ def patients_saved(
     names = list(next(iter(sizes.values())).strategies)
     curves = {name: _curve(name, {n: found[name, n] for n in sizes}, metric) for name in names}
     sign = 1.0 if metric.higher_is_better else -1.0
-    pick = _runs([found[reference, size] for size in sizes], seed=seed)
     at = np.array(list(sizes), dtype=np.float64)
     plain = {name: sign * np.array([curve.fitted]) for name, curve in curves.items()}
-    drawn = {name: monotone(sign * _means(found, name, sizes, pick)) for name in names}
+    known = list(_between({size: found[reference, size] for size in sizes}))
     savings = [
         _saving(
             name,
             size,
             equivalent(plain[reference], at, plain[name][:, place]),
-            equivalent(drawn[reference], at, drawn[name][:, place]),
+            _not_excluded(found[name, size], known, sign),
         )
         for name in names
         if name != reference
         for place, size in enumerate(sizes)
     ]
     return Savings(reference, metric.label, int(at[-1]), int(at[0]), curves, savings)
+
+
+def _saving(name: str, size: int, worth: Floats, interval: tuple[float, float]) -> Saving:
+    # The fitted curves may lie a little off the values that the interval compares.
+    ends = np.minimum(interval[0], worth[0]), np.maximum(interval[1], worth[0])
+    return Saving(name, size, float(worth[0]), *map(float, ends))
 
 
 def monotone(values: Floats) -> Floats:
@@ -186,29 +202,27 @@ def _curve(name: str, found: Mapping[int, Resampled], metric: Metric) -> Curve:
     return Curve(name, list(found), values, low.tolist(), high.tolist(), fitted.tolist())
 
 
-def _runs(found: list[Resampled], *, seed: int) -> np.ndarray:
-    """Which runs each draw takes, [B, K - 1]; the same for all strategies and sizes."""
-    draws, runs = found[0].draws.shape
-    return np.random.default_rng([seed, 1]).integers(runs, size=(draws, max(runs - 1, 1)))
+def _between(of_reference: Mapping[int, Resampled]) -> Iterator[tuple[float, Resampled]]:
+    """What the reference reaches at every size of the curve and, on straight lines, between."""
+    for (size, here), (following, there) in pairwise(of_reference.items()):
+        for share in np.arange(BETWEEN) / BETWEEN:
+            by_run = (1 - share) * here.by_run + share * there.by_run
+            draws = (1 - share) * here.draws + share * there.draws
+            yield size + share * (following - size), replace(here, by_run=by_run, draws=draws)
+    yield list(of_reference.items())[-1]
 
 
-def _means(
-    found: Mapping[tuple[str, int], Resampled],
-    name: str,
-    sizes: Mapping[int, Study],
-    pick: np.ndarray,
-) -> Floats:
-    return np.stack(
-        [np.take_along_axis(found[name, size].draws, pick, axis=1).mean(axis=1) for size in sizes],
-        axis=1,
-    )
-
-
-def _saving(name: str, size: int, plain: Floats, drawn: Floats) -> Saving:
-    defined = drawn[~np.isnan(drawn)]
-    undefined = len(drawn) - len(defined)
-    if np.isnan(plain[0]) or len(defined) < LEAST_DEFINED * len(drawn):
-        return Saving(name, size, float(plain[0]), np.nan, np.nan, undefined)
-    # An order statistic: between a number of patients and infinity nothing can be interpolated.
-    low, high = np.quantile(defined, (0.025, 0.975), method="inverted_cdf")
-    return Saving(name, size, float(plain[0]), float(low), float(high), undefined)
+def _not_excluded(
+    own: Resampled, known: list[tuple[float, Resampled]], sign: float
+) -> tuple[float, float]:
+    """From which to which size the reference is shown neither worse nor better; NaN: unknown."""
+    ends = [np.sort(sign * np.array(estimate(own - there).interval())) for _, there in known]
+    worst, best = np.array(ends).T
+    if np.isnan(worst).any():
+        return np.nan, np.nan
+    at = np.array([size for size, _ in known])
+    too_few, too_many = worst > 0, best < 0
+    low = np.inf if too_few.all() else at[~too_few][0]
+    if too_many.all():
+        return float(at[0]), float(at[0])
+    return float(low), float(np.inf if not too_many[-1] else at[~too_many][-1])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from medgraft.evaluation.intervals import Resampled, Statistic, by_run, estimate, resample
-from medgraft.evaluation.metrics.metric import Bools, Floats, Metric
+from medgraft.evaluation.metrics.metric import Bools, Floats, Metric, silent_folds
 from medgraft.evaluation.predictions import Labels, Study
 from medgraft.evaluation.verdict import holm
 
@@ -17,7 +17,8 @@ class GroupScore:
 
     difference: group minus the others whose label is known, low_difference and high_difference its
     95 % interval; p_holm: adjusted for all groups of all subgroups and strategies on this metric.
-    undefined: draws of patients that leave the group's value undefined. NaN is undefined.
+    undefined: draws of patients that leave the group's value undefined. silent_folds: folds, of
+    those that hold the group, in which the metric finds nothing to compare. NaN is undefined.
     """
 
     subgroup: str
@@ -30,6 +31,7 @@ class GroupScore:
     low: float
     high: float
     undefined: int
+    silent_folds: int
     difference: float
     low_difference: float
     high_difference: float
@@ -47,6 +49,8 @@ def by_subgroup(
     seed: int,
 ) -> list[GroupScore]:
     """Compute every metric of these strategies in every group, and test it against the others.
+
+    p of all groups together: Holm 1979 (Scand. J. Stat. 6:65).
 
     groups: `predictions.load_subgroups`. Rows without a label are in no group. All groups see the
     same draws of patients, so what they share cancels. Of two groups the test is one and the same.
@@ -110,7 +114,13 @@ def _scores(
             low, high = np.clip(value.interval(), *metric.bounds).tolist()
             apart = (differs.value, *differs.interval(), differs.p) if differs else (np.nan,) * 4
             about = (name, label, strategy, metric.name, int(inside.sum()), people)
-            numbers = (value.value, low, high, own.undefined)
+            silent = silent_folds(
+                metric.at(study.horizons),
+                study.outcome[inside],
+                study.strategies[strategy].test[:, inside],
+                study.strategies[strategy].fold[:, inside],
+            )
+            numbers = (value.value, low, high, own.undefined, silent)
             scores.append(GroupScore(*about, *numbers, *apart, p_holm=np.nan))
     return _adjusted(scores)
 

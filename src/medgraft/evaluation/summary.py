@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from medgraft.errors import ConfigError
-from medgraft.evaluation.champion import Champion, choose_champion
+from medgraft.evaluation.champion import Champion, choose_champion, overrule
 from medgraft.evaluation.intervals import Resampled, Statistic, by_run, estimate, resample
-from medgraft.evaluation.metrics.metric import Metric
+from medgraft.evaluation.metrics.metric import Metric, silent_folds
 from medgraft.evaluation.planning import Plan, plan, said
 from medgraft.evaluation.predictions import Study
 from medgraft.evaluation.sentence import conclude
@@ -31,6 +31,8 @@ COMPARISON_TYPES = {
     "smallest_effect": pl.Float64,
     "higher_is_better": pl.Boolean,
     "undefined": pl.Int64,
+    "joint_low": pl.Float64,
+    "joint_high": pl.Float64,
 }
 
 
@@ -38,7 +40,8 @@ COMPARISON_TYPES = {
 class Evaluation:
     """Everything the evaluation of a study found.
 
-    metrics: a table of strategy, metric, value, low, high, undefined. comparisons: a row per
+    metrics: a table of strategy, metric, value, low, high; undefined, the draws that leave it so;
+    and folds, of which silent_folds have nothing that the metric compares. comparisons: a row per
     strategy and metric, the fields of `verdict.Comparison`. verdict: what verdict.json holds.
     plans: of every strategy compared, what would settle it on the primary metric (None: undefined).
     """
@@ -55,10 +58,10 @@ class Evaluation:
         nested: dict[str, dict[str, Any]] = {}
         for row in self.metrics.iter_rows(named=True):
             nested.setdefault(row.pop("strategy"), {})[row.pop("metric")] = row
-        _write_json(folder / "metrics.json", nested)
-        _write_json(folder / "headline.json", self._headline(nested))
+        write_json(folder / "metrics.json", nested)
+        write_json(folder / "headline.json", self._headline(nested))
         self.comparisons.write_parquet(folder / "comparisons.parquet")
-        _write_json(folder / "verdict.json", self.verdict)
+        write_json(folder / "verdict.json", self.verdict)
 
     def _headline(self, metrics: dict[str, dict[str, Any]]) -> dict[str, dict[str, float | None]]:
         """Two numbers a strategy, few enough for `dvc exp show`: primary metric and difference."""
@@ -81,12 +84,13 @@ def evaluate(
     draws: int,
     seed: int,
     worthwhile: float | None = None,
+    ship: tuple[str, str] | None = None,
 ) -> Evaluation:
     """Score every strategy, compare it with the reference, and choose the champion.
 
-    worthwhile: see `planning.plan`. Metrics of other tasks are left out. Raises ConfigError if the
-    primary metric is not among those left or has no better direction, StageError if nothing was
-    validated.
+    worthwhile: see `planning.plan`. ship: a strategy and the reason, see `champion.overrule`.
+    Metrics of other tasks are left out. Raises ConfigError if the primary metric is not among those
+    left or has no better direction, StageError if nothing was validated.
     """
     chosen = applicable(metrics, study.task, primary=primary)
     statistics = _statistics(study, chosen)
@@ -98,10 +102,12 @@ def evaluate(
         for name, metric in chosen.items()
     }
     champion = choose_champion(study, draws=draws, seed=seed)
+    if ship:
+        champion = overrule(champion, study, strategy=ship[0], why=ship[1])
     of_primary = {name: resampled[name, primary] for name in study.strategies}
     plans = _plans(study, against(of_primary, reference=reference), worthwhile)
     return Evaluation(
-        pl.DataFrame([_score(s, chosen[name], r) for (s, name), r in resampled.items()]),
+        pl.DataFrame([_score(study, s, chosen[name], r) for (s, name), r in resampled.items()]),
         _table(comparisons),
         champion,
         {
@@ -142,7 +148,8 @@ def applicable(metrics: Mapping[str, Metric], task: str, *, primary: str) -> dic
     return kept
 
 
-def _score(strategy: str, metric: Metric, resampled: Resampled) -> dict[str, Any]:
+def _score(study: Study, strategy: str, metric: Metric, resampled: Resampled) -> dict[str, Any]:
+    result = study.strategies[strategy]
     found = estimate(resampled)
     low, high = np.clip(found.interval(), *metric.bounds)
     return {
@@ -152,6 +159,10 @@ def _score(strategy: str, metric: Metric, resampled: Resampled) -> dict[str, Any
         "low": float(low),
         "high": float(high),
         "undefined": resampled.undefined,
+        "silent_folds": silent_folds(
+            metric.at(study.horizons), study.outcome, result.test, result.fold
+        ),
+        "folds": result.folds,
     }
 
 
@@ -214,7 +225,8 @@ def _sentence(
     )
 
 
-def _write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any) -> None:
+    """Write what `plain` makes of it."""
     path.write_text(json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n")
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from medgraft.evaluation.metrics.metric import Floats
 
 EVIDENCE_STEPS = 100
-EVIDENCE_TOLERANCE = 1e-6
+STOP = 0.01
+"""LogME's relative change of alpha / beta that ends its iteration; the value of its authors."""
 DISTORTION = 1e-4
 """TransRate's tolerated squared error; the value of its authors."""
 LEAST_VARIANCE = 1e-12
@@ -45,23 +46,25 @@ def nce(said: Floats, y: Floats) -> float:
     return float((joint[seen] * np.log(given_source[seen])).sum())
 
 
-def logme(features: Floats, y: Floats) -> float:
+def logme(features: Floats, y: Floats, *, tolerance: float = STOP) -> float:
     """Log evidence per patient of a linear model on the features; the mean over classes.
 
-    You et al. 2021, LogME (ICML, arXiv:2102.11005); iterated to its fixed point as in You et al.
-    2022 (JMLR 23:203).
+    You et al. 2021, LogME (ICML, arXiv:2102.11005), by the cheaper iteration of You et al. 2022
+    (JMLR 23:203). tolerance: as of `log_evidence`.
     """
     member = _member(y)
     if member.shape[1] < 2:
         return float("nan")
-    return float(np.mean([log_evidence(features, one) for one in member.T.astype(np.float64)]))
+    each = member.T.astype(np.float64)
+    return float(np.mean([log_evidence(features, one, tolerance=tolerance) for one in each]))
 
 
-def log_evidence(features: Floats, value: Floats) -> float:
+def log_evidence(features: Floats, value: Floats, *, tolerance: float = STOP) -> float:
     """Log evidence per patient of value [n] under Bayesian linear regression on the features.
 
-    Prior precision alpha and noise precision beta are those of the largest evidence. MacKay 1992
-    (Neural Comput. 4:415). NaN for a value that does not vary, whose evidence has no largest.
+    Prior precision alpha and noise precision beta are those of the largest evidence, approached
+    until alpha / beta changes by less than `tolerance` of itself. MacKay 1992 (Neural Comput.
+    4:415). NaN for a value that does not vary, whose evidence has no largest.
     """
     n, d = features.shape
     if np.ptp(value) == 0:
@@ -76,7 +79,7 @@ def log_evidence(features: Floats, value: Floats) -> float:
         weights = (eigen * squared / (ratio + eigen) ** 2).sum()
         residual = (squared * ratio**2 / (ratio + eigen) ** 2).sum() + unreached
         alpha, beta = used / weights, (n - used) / residual
-        if abs(alpha / beta - ratio) <= EVIDENCE_TOLERANCE * ratio:
+        if abs(alpha / beta - ratio) < tolerance * ratio:
             break
     determinant = np.log(alpha + beta * eigen).sum() + (d - len(eigen)) * np.log(alpha)
     evidence = d * np.log(alpha) + n * np.log(beta / (2 * np.pi)) - determinant

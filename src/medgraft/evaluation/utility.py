@@ -1,11 +1,11 @@
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from medgraft.evaluation.intervals import Estimate, Sample
-from medgraft.evaluation.metrics.metric import Floats
+from medgraft.evaluation.metrics.metric import Bools, Floats
 from medgraft.evaluation.predictions import Study
 
 THRESHOLDS = tuple(percent / 100 for percent in range(5, 100, 5))
@@ -13,18 +13,28 @@ ALL, NONE = "treat all", "treat none"
 
 
 @dataclass(frozen=True)
-class DecisionCurve:
-    """Net benefit of acting on a model at every threshold, in true positives per patient.
+class Line:
+    """A value at every threshold with its 95 % interval, all [T]."""
 
-    value, low, high: [T]. beats: for each of what it is held against, the threshold's difference is
-    above 0 with 95 % confidence, [T].
-    """
-
-    name: str
     value: list[float]
     low: list[float]
     high: list[float]
-    beats: dict[str, list[bool]]
+
+
+@dataclass(frozen=True)
+class DecisionCurve:
+    """Net benefit of acting on a model at every threshold, in true positives per patient.
+
+    more_than: the paired differences from whatever else one might do.
+    """
+
+    name: str
+    benefit: Line
+    more_than: dict[str, Line]
+
+    def beats(self, *others: str) -> Bools:
+        """At which thresholds it is worth more than all of these, each with 95 % confidence [T]."""
+        return np.all([np.array(self.more_than[name].low) > 0 for name in others], axis=0)
 
 
 def gains(outcome: Floats, probability: Floats, threshold: float) -> Floats:
@@ -68,33 +78,38 @@ def estimate_mean(value: Floats, sample: Sample) -> Estimate:
 def decision_curves(study: Study, names: Sequence[str]) -> dict[str, DecisionCurve]:
     """Compute the decision curves of these strategies and of treating all; binary outcomes.
 
-    Treating none has a net benefit of 0. The first name is held against all others, treating all
-    and treating none; patients and runs are the same, so differences are paired.
+    Treating none has a net benefit of 0. Each is held against all others, treating all and treating
+    none; patients and runs are the same, so differences are paired.
     """
     said = {name: study.strategies[name].test[:, :, 1] for name in names}
     said[ALL] = np.ones_like(said[names[0]])
-    found: dict[str, list[Estimate]] = {name: [] for name in said}
-    beats: dict[str, list[bool]] = {name: [] for name in (*said, NONE) if name != names[0]}
-    for threshold in THRESHOLDS:
-        each = {name: gains(study.outcome, p, threshold) for name, p in said.items()}
-        for name, gain in each.items():
-            # Whom one treats all of, nobody has trained a network on.
-            sample = replace(study.sample, training=1.0) if name == ALL else study.sample
-            found[name].append(estimate_mean(gain, sample))
-        for name, than in beats.items():
-            difference = each[names[0]] - each.get(name, 0.0)
-            than.append(bool(estimate_mean(difference, study.sample).interval()[0] > 0))
+    gain = {
+        name: [gains(study.outcome, p, threshold) for threshold in THRESHOLDS]
+        for name, p in said.items()
+    }
+    gain[NONE] = [np.zeros_like(one) for one in gain[ALL]]
+    # Whom one treats all of, nobody has trained a network on.
+    untrained = replace(study.sample, training=1.0)
     return {
-        name: _curve(name, estimates, beats if name == names[0] else {})
-        for name, estimates in found.items()
+        name: DecisionCurve(
+            name,
+            _line(gain[name], untrained if name == ALL else study.sample),
+            {
+                other: _line(np.subtract(gain[name], gain[other]), study.sample)
+                for other in gain
+                if other != name
+            },
+        )
+        for name in said
     }
 
 
 def told(curves: dict[str, DecisionCurve]) -> dict[str, Any]:
     """What readings.json holds."""
-    return {"threshold": list(THRESHOLDS), "curves": {n: dict(vars(c)) for n, c in curves.items()}}
+    return {"threshold": list(THRESHOLDS), "curves": {n: asdict(c) for n, c in curves.items()}}
 
 
-def _curve(name: str, each: list[Estimate], beats: dict[str, list[bool]]) -> DecisionCurve:
+def _line(gain: Iterable[Floats], sample: Sample) -> Line:
+    each = [estimate_mean(one, sample) for one in gain]
     low, high = np.transpose([one.interval() for one in each]).tolist()
-    return DecisionCurve(name, [one.value for one in each], low, high, beats)
+    return Line([one.value for one in each], low, high)

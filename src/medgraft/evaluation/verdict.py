@@ -3,11 +3,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medgraft.evaluation.intervals import Estimate, Resampled, estimate
+from medgraft.evaluation.intervals import Resampled, estimate
 from medgraft.evaluation.metrics.metric import Floats, Metric
-
-ALPHA = 0.05
-POWER = 0.8
+from medgraft.evaluation.power import ALPHA, smallest_effect
 
 
 @dataclass(frozen=True)
@@ -17,7 +15,9 @@ class Comparison:
     difference: strategy minus reference, in the metric's unit whichever direction is better; low
     and high: its 95 % interval, which leaves out 0 just when p < 0.05. p_holm: adjusted for all the
     strategies compared; the verdict goes by it. smallest_effect: the true difference that this
-    study would have found with 80 % probability, under the first Holm step.
+    study would have found with 80 % probability, under the first Holm step. joint_low, joint_high:
+    an interval for all the strategies compared together (Bonferroni): with 95 % probability every
+    one of them holds its truth, so that of the strategy that came out best does, too.
     """
 
     strategy: str
@@ -33,6 +33,8 @@ class Comparison:
     smallest_effect: float
     higher_is_better: bool | None
     undefined: int
+    joint_low: float = float("nan")
+    joint_high: float = float("nan")
 
 
 def compare(
@@ -57,6 +59,7 @@ def compare(
             smallest_effect(estimates[name], comparisons=len(others)),
             metric.higher_is_better,
             differences[name].undefined,
+            *estimates[name].interval(1 - ALPHA / len(others)),
         )
         for name, p_holm in zip(others, adjusted, strict=True)
     ]
@@ -89,12 +92,3 @@ def judge(difference: float, p: float, *, higher_is_better: bool | None) -> str:
     if not p < ALPHA:
         return "cannot tell"
     return "helps" if (difference > 0) == higher_is_better else "harms"
-
-
-def smallest_effect(difference: Estimate, *, comparisons: int) -> float:
-    """Return the smallest true difference found with 80 % probability among so many comparisons.
-
-    NaN for strategies that never differ.
-    """
-    reach = difference.critical(ALPHA / comparisons) + difference.critical(2 * (1 - POWER))
-    return reach * difference.error

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,34 @@ Role = Literal["source", "target"]
 Origin = Literal["shared", "source_only", "target_only"]
 Integers = NDArray[np.int64]
 Numbers = NDArray[np.float64]
+
+
+class Summary(NamedTuple):
+    """Numbers [n, d] by which rows can be compared; NaN is missing.
+
+    owners: the feature each column is of; empty where there are no features to speak of.
+    categories: of how many each column [d] is one: 0 for a number, 2 where 1 means the second.
+    """
+
+    values: Numbers
+    owners: Sequence[str]
+    categories: NDArray[np.int64]
+
+
+Emptiness = tuple[NDArray[np.bool_], str]
+"""Which rows [n] tell nothing that a model could answer from, and in what way."""
+
+
+def unmeasured(x: NDArray[Any]) -> Emptiness:
+    """Rows [n] of x [n, d] without any number."""
+    return np.isnan(x).all(axis=1), "every measurement is missing"
+
+
+def numbers_only(values: Numbers) -> Summary:
+    """What has neither categories nor features."""
+    return Summary(values, (), np.zeros(values.shape[1], np.int64))
+
+
 RESERVED = ("row", "patient", "site")
 
 
@@ -54,8 +82,10 @@ class Table:
         """Names of the cohorts, in order."""
         return tuple(dict.fromkeys(self.site))
 
-    def take(self, rows: NDArray[np.bool_]) -> "Table":
-        """Only these rows [n]."""
+    def take(self, rows: NDArray[np.bool_] | Integers) -> "Table":
+        """Only these rows: bool [n], or their numbers; all of them without a copy."""
+        if rows.dtype == bool and rows.all():
+            return self
         return replace(
             self,
             subgroups={name: values[rows] for name, values in self.subgroups.items()},
@@ -143,19 +173,28 @@ def shared_measurements(aligned: Aligned) -> tuple[Numbers, Numbers]:
 
     So that no classifier is told who measured what.
     """
-    return _spread_out(aligned, aligned.source.x), _spread_out(aligned, aligned.target.x)
+    shared = [i for i, feature in enumerate(aligned.features) if feature.origin == "shared"]
+    names = [aligned.features[i].column.name for i in shared]
+    categories = [len(aligned.features[i].column.categories) for i in shared]
+    source, target = (spread_out(t.x[:, shared], names, categories).values for t in aligned.tables)
+    return source, target
 
 
-def _spread_out(aligned: Aligned, x: Numbers) -> Numbers:
-    parts = [np.zeros((len(x), 0))]
-    for place, feature in enumerate(aligned.features):
-        if feature.origin == "shared":
-            values, categories = x[:, place, None], len(feature.column.categories)
-            if categories > 2:
-                equal = (values == np.arange(categories)).astype(np.float64)
-                values = np.where(np.isnan(values), np.nan, equal)
-            parts.append(values)
-    return np.concatenate(parts, axis=1)
+def spread_out(x: Numbers, names: Sequence[str], categories: Sequence[int]) -> Summary:
+    """Give a column for every category of more than two, and one for whatever else there is.
+
+    x: [n, features]; NaN is missing. categories: how many each feature has, 0 for numbers.
+    """
+    parts, owners, numbers = [np.zeros((len(x), 0))], list[str](), list[int]()
+    for place, (name, number) in enumerate(zip(names, categories, strict=True)):
+        values = x[:, place, None]
+        if number > 2:
+            equal = (values == np.arange(number)).astype(np.float64)
+            values = np.where(np.isnan(values), np.nan, equal)
+        parts.append(values)
+        owners += [name] * values.shape[1]
+        numbers += [number] * values.shape[1]
+    return Summary(np.concatenate(parts, axis=1), owners, np.array(numbers, dtype=np.int64))
 
 
 def pool(
@@ -166,7 +205,7 @@ def pool(
     return Table(
         role=role,
         outcome=cohorts[0].outcome,
-        x=np.concatenate([cohort.values for cohort in cohorts] if values is None else values),
+        x=_stacked([cohort.values for cohort in cohorts] if values is None else values),
         y=np.concatenate([cohort.y for cohort in cohorts]),
         patient=np.concatenate([cohort.patient for cohort in cohorts]),
         site=np.concatenate([_repeat(cohort.name, len(cohort)) for cohort in cohorts]),
@@ -174,6 +213,11 @@ def pool(
         subgroups={name: np.concatenate([_group(c, name) for c in cohorts]) for name in groups},
         split=_split(cohorts),
     )
+
+
+def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """One array of all rows; the values of a single cohort as they are, perhaps mapped."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _split(cohorts: Sequence[Cohort]) -> NDArray[np.object_] | None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from medgraft.cohorts.schema import Accounting, Cohort
 from medgraft.errors import CohortError
@@ -78,7 +79,7 @@ def _closed(cohort: Cohort, aligned: Aligned) -> Accounting:
             f"{entry.file}: the accounting does not close: {entry.rows_read} rows read, "
             f"{entry.rows_used} used, {excluded + left_out} excluded, {rows} in the cohort"
         )
-    patients = len(set(np.concatenate(used)))
+    patients = pl.Series(np.concatenate(used), dtype=pl.String).n_unique()
     both = Counter(entry.excluded) + Counter(reasons)
     return replace(entry, rows_used=rows, patients=patients, excluded=dict(both))
 

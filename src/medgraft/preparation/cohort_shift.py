@@ -1,7 +1,8 @@
 """What `audit.json` says of the two cohorts as a whole: who can be told from whom, by what."""
 
 import math
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from medgraft.preparation.alignment import Aligned
 from medgraft.preparation.outcome_shift import comparable, outcome_shift
-from medgraft.preparation.shift import both, missing, tell_apart
+from medgraft.preparation.shift import both, chosen, missing, tell_apart
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -17,7 +18,7 @@ Floats = NDArray[np.float64]
 
 def cohort_shift(
     aligned: Aligned,
-    measurements: tuple[Floats, Floats],
+    measurements: Callable[[Aligned], tuple[Floats, Floats]],
     *,
     patient: tuple[Integers, Integers],
     seed: int,
@@ -31,7 +32,13 @@ def cohort_shift(
     source, target = aligned.tables
     classes = comparable(source.outcome, target.outcome) and bool(source.outcome.classes)
     y = (source.y, target.y) if classes and source.y.ndim == 1 else None
-    rows = both(measurements, patient, y=y, seed=seed)
+    here, there = chosen(patient, seed=seed)
+    few = replace(aligned, source=source.take(here), target=target.take(there))
+    rows = both(
+        measurements(few),
+        (patient[0][here], patient[1][there]),
+        y=None if y is None else (y[0][here], y[1][there]),
+    )
     gaps = missing(rows)
     return {
         "covariates": asdict(tell_apart(rows, seed=seed)),

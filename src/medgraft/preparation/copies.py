@@ -18,16 +18,20 @@ from collections.abc import Iterator
 from itertools import compress
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from medgraft.cohorts.schema import Column
 from medgraft.preparation.alignment import Aligned, Table
+from medgraft.preparation.arrays import SOME
 from medgraft.preparation.findings import Finding, Severity, count, listed
 
 IMPLAUSIBLE = 1e-3
 # Identical rows this rare are kept together in every split even where they may be coincidence:
 # joining a few strangers costs nothing, separating a patient from a copy leaks.
 RARE = 0.05
+# Columns by which rows are told apart before they are compared whole.
+FEW = 8
 
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -40,7 +44,7 @@ def patient_codes(table: Table, columns: tuple[Column, ...]) -> tuple[Integers, 
     are frequent and coincidence explains them. Findings say what was joined.
     """
     person = _codes(table.patient)
-    row = _row_codes(table.x)
+    row = _sparse_row_codes(table.x)
     twins = _several_patients(row, person)
     if not twins.any():
         return _by_appearance(person), []
@@ -54,7 +58,9 @@ def patient_codes(table: Table, columns: tuple[Column, ...]) -> tuple[Integers, 
 
 def repeated_patients(aligned: Aligned) -> Iterator[Finding]:
     """Report identifiers in both roles (a leak), in two sites of a role, or with two outcomes."""
-    crossing = sorted(set(aligned.source.patient) & set(aligned.target.patient))
+    fewer, more = sorted(aligned.tables, key=len)
+    known = set(fewer.patient)
+    crossing = sorted({patient for patient in more.patient if patient in known})
     if crossing:
         places = "; ".join(
             lines(table, np.isin(table.patient, crossing))
@@ -78,20 +84,24 @@ def identical_rows(aligned: Aligned) -> Iterator[Finding]:
 
 
 def _crossing_rows(aligned: Aligned, source: str, target: str) -> Iterator[Finding]:
-    here, there = aligned.source.site == source, aligned.target.site == target
-    x, z = aligned.source.x[here], aligned.target.x[there]
-    both = _measured(x) & _measured(z)
+    ours = aligned.source.take(aligned.source.site == source)
+    theirs = aligned.target.take(aligned.target.site == target)
+    both = _measured(ours.x) & _measured(theirs.x)
     if not both.any():
         return
-    x, z = x[:, both], z[:, both]
-    codes, wanted = np.split(_row_codes(np.concatenate([x, z])), [len(x)])
+    some = _candidates(ours.x, theirs.x, np.flatnonzero(both))
+    z = theirs.x[:, both]
+    codes, wanted = np.split(_row_codes(np.concatenate([ours.x[some][:, both], z])), [len(some)])
     copied = np.isin(wanted, codes)
+    if not copied.any():
+        return
     expected = np.full(len(z), np.nan)
-    expected[copied] = _expected(x, z, z[copied], tuple(compress(aligned.columns, both)))
+    columns = tuple(compress(aligned.columns, both))
+    expected[copied] = _expected(ours.x[:, both], z, z[copied], columns)
     for severity, rows in _graded(expected):
         places = (
-            f"{_numbered(target, aligned.target.line[there][rows])}; "
-            f"{_numbered(source, aligned.source.line[here][np.isin(codes, wanted[rows])])}"
+            f"{_numbered(target, theirs.line[rows])}; "
+            f"{_numbered(source, ours.line[some[np.isin(codes, wanted[rows])]])}"
         )
         number = int(rows.sum())
         message = _describe_crossing(severity, number, int(both.sum()), places)
@@ -120,6 +130,8 @@ def _describe_crossing(severity: Severity, rows: int, features: int, places: str
 
 
 def _across_sites(table: Table) -> Iterator[Finding]:
+    if len(table.sites) == 1:
+        return
     pairs = set(zip(table.patient, table.site, strict=True))
     seen = [patient for patient, _ in pairs]
     repeated = len(seen) - len(set(seen))
@@ -135,9 +147,10 @@ def _two_outcomes(table: Table) -> Iterator[Finding]:
     if table.outcome.task not in ("binary", "multiclass"):
         return
     person = _codes(table.patient)
-    different = np.unique(np.stack([person, _codes(table.y)]), axis=1)[0]
-    patients = np.unique(different, return_counts=True)
-    torn = patients[0][patients[1] > 1]
+    least, most = table.y.copy(), table.y.copy()
+    np.minimum.at(least, person, table.y)
+    np.maximum.at(most, person, table.y)
+    torn = np.flatnonzero(least < most)
     if len(torn):
         message = (
             f"{count(len(torn), 'patient')} of the {table.role} with rows that differ in "
@@ -176,9 +189,10 @@ def _numbered(site: str, lines: Integers) -> str:
     return f"{site} line{'' if len(lines) == 1 else 's'} {listed(lines.tolist())}"
 
 
-def _codes(values: NDArray) -> Integers:
-    plain = values.astype(str) if values.dtype == object else values
-    return np.unique(plain, return_inverse=True)[1]
+def _codes(texts: NDArray[np.object_]) -> Integers:
+    """Number [n] of the first row with the same text."""
+    rows = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)}).with_row_index("row")
+    return rows.select(pl.col("row").min().over("text")).to_series().to_numpy().astype(np.int64)
 
 
 def _row_codes(x: Numbers) -> Integers:
@@ -188,14 +202,46 @@ def _row_codes(x: Numbers) -> Integers:
     return np.unique(whole_rows, return_inverse=True)[1]
 
 
+def _sparse_row_codes(x: Numbers) -> Integers:
+    """As `_row_codes`, with gaps; only rows that agree in a few columns are compared whole."""
+    hashes = [
+        pl.DataFrame(np.where(np.isnan(few), np.inf, few) + 0.0).hash_rows(seed=0)
+        for start in range(0, len(x), SOME)
+        for few in [x[start : start + SOME, :FEW]]
+    ]
+    alike = np.flatnonzero(pl.concat(hashes).is_duplicated().to_numpy())
+    codes = np.arange(len(x))
+    if len(alike):
+        codes[alike] = len(x) + _row_codes(x[alike])
+    return codes
+
+
+def _candidates(x: Numbers, z: Numbers, columns: Integers) -> Integers:
+    """Rows of `x` that may be in `z`: column by column they hold what some row of it holds."""
+    rows = np.arange(len(x))
+    for column in columns:
+        if len(rows) <= len(z):
+            break
+        values, theirs = x[rows, column], z[:, column]
+        rows = rows[np.isin(values, theirs) | (np.isnan(values) & np.isnan(theirs).any())]
+    return rows
+
+
 def _measured(x: Numbers) -> NDArray[np.bool_]:
-    return np.logical_not(np.all(np.isnan(x), axis=0))
+    """Columns [d] with a value in some row."""
+    found = np.zeros(x.shape[1], bool)
+    for start in range(0, len(x), SOME):
+        if found.all():
+            break
+        found |= ~np.isnan(x[start : start + SOME]).all(axis=0)
+    return found
 
 
 def _several_patients(row: Integers, person: Integers) -> NDArray[np.bool_]:
-    pairs = np.unique(np.stack([row, person]), axis=1)[0]
-    patients = np.bincount(pairs, minlength=row.max() + 1)
-    return np.isin(row, np.flatnonzero(patients > 1))
+    """Rows [n] that are equal to one of another patient."""
+    several = pl.col("person").min() != pl.col("person").max()
+    frame = pl.DataFrame({"row": row, "person": person})
+    return frame.select(several.over("row")).to_series().to_numpy()
 
 
 def _merge(person: Integers, row: Integers, join: NDArray[np.bool_]) -> Integers:

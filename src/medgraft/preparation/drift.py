@@ -7,17 +7,26 @@ from numpy.typing import NDArray
 
 from medgraft.cohorts.schema import Column
 from medgraft.preparation.alignment import Aligned, Drift
+from medgraft.preparation.arrays import MOST_ROWS
 
 Numbers = NDArray[np.float64]
 
 
 def drift(aligned: Aligned) -> list[Drift]:
     """Measure the drift of every feature that both roles measured."""
+    source, target = (_some(table.x) for table in aligned.tables)
     return [
-        _one(feature.column, aligned.source.x[:, position], aligned.target.x[:, position])
+        _one(feature.column, source[:, position], target[:, position])
         for position, feature in enumerate(aligned.features)
         if feature.origin == "shared"
     ]
+
+
+def _some(x: Numbers) -> Numbers:
+    if len(x) <= MOST_ROWS:
+        return x
+    chosen = np.random.default_rng(0).choice(len(x), MOST_ROWS, replace=False)
+    return np.asarray(x[np.sort(chosen)])
 
 
 def _one(column: Column, source: Numbers, target: Numbers) -> Drift:

@@ -12,11 +12,15 @@ from medgraft.preparation import genes
 from medgraft.preparation.alignment import (
     Aligned,
     Drift,
+    Emptiness,
     Feature,
     Origin,
+    Summary,
     check_agreement,
     pool,
     shared_measurements,
+    spread_out,
+    unmeasured,
 )
 from medgraft.preparation.copies import identical_rows, patient_codes
 from medgraft.preparation.findings import Finding, listed
@@ -118,6 +122,18 @@ class Expression:
         }
 
 
+def summary(x: NDArray[Any], features: Sequence[Mapping[str, Any]]) -> Summary:
+    """Give prepared rows as numbers; `features` of schema.json."""
+    names = [feature["name"] for feature in features]
+    return spread_out(x, names, [len(feature["categories"]) for feature in features])
+
+
+def emptiness(x: NDArray[Any], features: Sequence[Mapping[str, Any]]) -> Emptiness:
+    """Say which prepared rows tell nothing, and how."""
+    del features
+    return unmeasured(x)
+
+
 def ids(cohort: Cohort) -> list[str]:
     """The genes a cohort measured, in the order of the columns of its values."""
     return list(cohort.columns[0].details["genes"])
@@ -131,7 +147,9 @@ def _other_kinds(cohorts: Sequence[Cohort]) -> Iterator[str]:
 
 
 def _nothing_shared(cohorts: Sequence[Cohort]) -> str:
-    each = "; ".join(f"{c.name} has {len(ids(c))}: {listed(ids(c))}" for c in cohorts)
+    each = "; ".join(
+        f"{c.name} ({c.accounting.file}) has {len(ids(c))}: {listed(ids(c))}" for c in cohorts
+    )
     return (
         f"no gene is measured by every cohort ({each}); are they named by one kind of identifier?"
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from medgraft.cohorts.schema import Outcome
@@ -16,6 +17,8 @@ from medgraft.tasks import task as tasks
 # so in less than one study in a thousand (all features together).
 IMPLAUSIBLE = 1e-3
 MISSING_APART = 0.25
+# Rows looked at first: a value that these rows give two classes has two classes in all rows too.
+FIRST = 10_000
 
 Numbers = NDArray[np.float64]
 
@@ -48,9 +51,9 @@ def _measured(aligned: Aligned, table: Table) -> Iterator[tuple[str, Numbers]]:
 
 
 def _dull(aligned: Aligned, table: Table) -> Iterator[Finding]:
-    kinds = {name: len(np.unique(values)) for name, values in _measured(aligned, table)}
-    empty = [name for name, values in _measured(aligned, table) if np.isnan(values).all()]
-    constant = [name for name, number in kinds.items() if number == 1 and name not in empty]
+    alike = [name for name, values in _measured(aligned, table) if _constant(values)]
+    empty = [n for n, values in _measured(aligned, table) if n in alike and np.isnan(values[0])]
+    constant = [name for name in alike if name not in empty]
     for check, names, told in (
         ("empty feature", empty, "missing"),
         ("constant feature", constant, "the same value"),
@@ -58,6 +61,13 @@ def _dull(aligned: Aligned, table: Table) -> Iterator[Finding]:
         if names:
             message = f"{told} for every patient of the {table.role}: {listed(names)}"
             yield Finding(check, "warning", table.role, len(names), message)
+
+
+def _constant(values: Numbers) -> bool:
+    """Whether all rows [n] hold one value, or none does."""
+    return all(
+        len(np.unique(values[:rows])) == 1 for rows in (min(FIRST, len(values)), len(values))
+    )
 
 
 def _telling(aligned: Aligned, table: Table) -> Iterator[Finding]:
@@ -86,16 +96,39 @@ def _tells_outcome(outcome: Outcome, values: Numbers, y: Numbers, features: int)
     C^k ways, out of n! / prod(n_c!) equally likely shuffles of the outcome, which bounds the
     probability of it happening by chance. Regression: the outcome is a straight line of the values.
     """
-    if len(np.unique(y)) < 2 or len(np.unique(values)) < 2:
+    if outcome.classes and _contradicted(values, y):
+        return False
+    number, kinds = _kinds(y), _kinds(values)
+    if number < 2 or kinds < 2:
         return False
     if not outcome.classes:
         return len(y) > 2 and abs(np.corrcoef(values, y)[0, 1]) > 1 - 1e-12
-    kinds, value = np.unique(values, return_inverse=True)
-    classes = np.unique(np.stack([value, y.astype(np.int64)]), axis=1).shape[1]
-    if classes > len(kinds):
+    chance = kinds * math.log(number) - _log_shuffles(y)
+    if chance + math.log(features) >= math.log(IMPLAUSIBLE):
         return False
-    chance = len(kinds) * math.log(len(np.unique(y))) - _log_shuffles(y)
-    return chance + math.log(features) < math.log(IMPLAUSIBLE)
+    return not _two_classes(values, y)
+
+
+def _contradicted(values: Numbers, y: Numbers) -> bool:
+    """Whether some of the rows [n] already give one value to two classes.
+
+    The first rows, then those whose value lies in a narrow window: of many different values, only
+    neighbours are equal. No answer but "not yet" says anything of all rows.
+    """
+    if len(y) <= FIRST:
+        return False
+    first = slice(0, FIRST)
+    low, high = np.quantile(values[first], [0.5, 0.52])
+    if _two_classes(values[first], y[first]):
+        return True
+    window = (values >= low) & (values <= high)
+    return _two_classes(values[window], y[window])
+
+
+def _two_classes(values: Numbers, y: Numbers) -> bool:
+    order = np.lexsort((y, values))
+    values, y = values[order], y[order]
+    return bool(((values[1:] == values[:-1]) & (y[1:] != y[:-1])).any())
 
 
 def _separates(outcome: Outcome, values: Numbers, y: Numbers, features: int) -> bool:
@@ -103,25 +136,41 @@ def _separates(outcome: Outcome, values: Numbers, y: Numbers, features: int) -> 
 
     Under shuffled outcomes one order in n! / prod(n_c!) separates, in either direction.
     """
-    if len(np.unique(y)) < 2:
+    if _kinds(y) < 2:
         return False
     if not outcome.classes:
         from scipy.stats import rankdata
 
         perfect = any(np.array_equal(rankdata(v), rankdata(y)) for v in (values, -values))
         return perfect and math.log(2 * features) - _log_shuffles(y) < math.log(IMPLAUSIBLE)
-    return any(_apart(values, y == label, features) for label in np.unique(y))
+    return any(_apart(values, y == label, features) for label in _different(y))
 
 
 def _apart(values: Numbers, member: NDArray[np.bool_], features: int) -> bool:
-    inside, outside = values[member], values[~member]
-    if inside.max() >= outside.min() and outside.max() >= inside.min():
+    # What is mixed among the first rows is mixed among all.
+    if _mixed(values[:FIRST], member[:FIRST]) or _mixed(values, member):
         return False
     return math.log(2 * features) - _log_shuffles(member) < math.log(IMPLAUSIBLE)
 
 
+def _mixed(values: Numbers, member: NDArray[np.bool_]) -> bool:
+    inside, outside = values[member], values[~member]
+    if not len(inside) or not len(outside):
+        return False
+    return bool(inside.max() >= outside.min() and outside.max() >= inside.min())
+
+
+def _kinds(values: Numbers) -> int:
+    """How many different values there are; polars hashes, which takes a fifth of sorting."""
+    return len(_different(values))
+
+
+def _different(values: Numbers) -> NDArray:
+    return pl.Series(values).unique().to_numpy()
+
+
 def _log_shuffles(y: NDArray) -> float:
-    sizes = np.unique(y, return_counts=True)[1]
+    sizes = pl.Series(y).unique_counts().to_list()
     return math.lgamma(len(y) + 1) - sum(math.lgamma(size + 1) for size in sizes)
 
 

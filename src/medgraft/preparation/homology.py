@@ -2,11 +2,10 @@
 
 The identity of two sequences is 1 - d / n, with d the edit distance (Levenshtein) and n the length
 of the longer; of DNA the better of both orientations. Few sequences are compared pair by pair. Of
-many, only those are that share a MinHash of their k-mers (Broder, "On the resemblance and
-containment of documents", 1997; Ondov et al., "Mash", Genome Biology 17:132, 2016), each a locality
-sensitive bucket of one value. A related pair without a common k-mer is then missed, so k-mers are
-taken with gaps as well (Ma, Tromp, Li, "PatternHunter", Bioinformatics 18:440, 2002).
-`docs/benchmarks.md` has how many pairs are missed at which identity.
+many, only those are that share two words, with gaps where any letter may stand: spaced seeds (Ma,
+Tromp, Li, "PatternHunter", Bioinformatics 18:440, 2002), of which two hits are asked as in BLAST
+(Altschul et al., Nucleic Acids Res. 25:3389, 1997). The more sequences, the longer the words, so
+that chance brings few together; `docs/benchmarks.md` has how many relatives are then missed.
 """
 
 from collections.abc import Iterator
@@ -14,23 +13,42 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from medgraft.cohorts.alphabets import Tokens, reverse_complement, texts
+from medgraft.cohorts.alphabets import Tokens, reverse_complement
 
 Integers = NDArray[np.int64]
-Codes = NDArray[np.uint64]
 
 # Up to here all pairs are compared: half a million take less than a second.
 EXACT = 1000
-# Letters of a k-mer that count. Symmetric, because the other strand reads them backwards.
-SHAPES = {
-    4: ("111111111", "1110101010111", "110100111001011"),
-    20: ("1111", "11011", "1010101"),
+# By alphabet and by how many letters of a word count. Symmetric, because the other strand reads
+# them backwards; of many random ones those that find most at identity 0.8 (proteins 0.6).
+SHAPES: dict[int, dict[int, tuple[str, ...]]] = {
+    4: {
+        6: ("111111", "1110111", "11011011"),
+        8: ("11111111", "111101111", "1101111011"),
+        9: ("11101110111", "101101010101101", "10011100100111001"),
+        10: ("1110010110100111", "1101110000111011", "101011001100110101"),
+        12: (
+            "111101101101111",
+            "1110111001110111",
+            "1110110100010110111",
+            "11110001011010001111",
+        ),
+        14: ("11111110001111111", "1001011110110111101001", "1110010111001110100111"),
+    },
+    20: {
+        4: ("1111", "110011", "10100101"),
+        5: ("11111", "1101011", "110010011"),
+        6: ("1110111", "1101001011", "11010001011"),
+    },
 }
-MISSED = 1e-2  # share of pairs with average k-mers that no MinHash of one shape brings together
-AGREE = 2  # MinHashes, of all shapes, that a pair must share to be compared
-# In a crowded bucket (poly-A) a sequence is compared with this many neighbours only.
+# What chance may bring together in unrelated sequences: meetings in one word of one shape, and
+# pairs that meet often enough to be compared.
+MEETINGS, COMPARED = 8_000_000, 2_000_000
+AGREE = 2  # words, of all shapes, that a pair must share to be compared
+# Of a crowd with one word (poly-A) each sequence is compared with this many neighbours only.
 NEIGHBOURS = 200
-TOGETHER = 20_000  # sequences whose k-mers are hashed together
+TOGETHER = 20_000  # pairs compared together
+AT_ONCE = 50_000  # letters made words together: as many as a processor's own memory holds
 
 
 def copies(tokens: Tokens, *, strands: bool) -> Integers:
@@ -54,6 +72,8 @@ def related(
 ) -> tuple[Integers, Integers]:
     """Pairs (i, j) of rows, i < j, that are copies or have at least this identity.
 
+    Of several copies the first stands for all in what else they are related to.
+
     Args:
         tokens: uint8 [n, length].
         letters: of the alphabet.
@@ -63,15 +83,51 @@ def related(
     """
     code = copies(tokens, strands=strands)
     first = np.unique(code, return_index=True)[1]
-    kept = tokens[first]
-    few = len(kept) <= exact
-    pairs = _all_pairs(len(kept)) if few else _candidates(kept, len(letters), identity, strands)
-    compare = _Comparison(kept, letters, identity, strands)
-    found = [compare.alike(i, j) for i, j in pairs]
+    everyone = np.ones(len(first), bool)
+    i, j = _alike(tokens[first], everyone, letters, identity, strands, exact)
     again = np.flatnonzero(first[code] != np.arange(len(code)))
-    one = np.concatenate([first[code[again]], *(first[i] for i, _ in found)])
-    two = np.concatenate([again, *(first[j] for _, j in found)])
+    one, two = np.append(first[code[again]], first[i]), np.append(again, first[j])
     return np.minimum(one, two), np.maximum(one, two)
+
+
+def crossing(
+    source: Tokens,
+    target: Tokens,
+    letters: str,
+    *,
+    identity: float,
+    strands: bool,
+    exact: int = EXACT,
+) -> NDArray[np.bool_]:
+    """Which rows of the source are copies of a row of the target or at least this alike to one."""
+    code = copies(np.concatenate([source, target]), strands=strands)
+    first = np.unique(code, return_index=True)[1]
+    known = np.zeros(len(first), bool)
+    known[code[len(source) :]] = True
+    different = np.concatenate([source, target])[first]
+    i, j = _alike(different, known, letters, identity, strands, exact)
+    found = known.copy()
+    found[i[known[j]]] = True
+    found[j[known[i]]] = True
+    return found[code[: len(source)]]
+
+
+def _alike(
+    tokens: Tokens,
+    asked: NDArray[np.bool_],
+    letters: str,
+    identity: float,
+    strands: bool,
+    exact: int,
+) -> tuple[Integers, Integers]:
+    """Pairs of different rows that are alike, of which one at least is asked for."""
+    few = len(tokens) <= exact
+    pairs = _all_pairs(len(tokens)) if few else _candidates(tokens, asked, len(letters), strands)
+    compare = _Comparison(tokens, identity, strands)
+    each = [compare.alike(i[kept], j[kept]) for i, j in pairs for kept in [asked[i] | asked[j]]]
+    one, two = zip(*each, strict=True) if each else ((), ())
+    none = np.zeros(0, np.int64)
+    return np.concatenate([none, *one]), np.concatenate([none, *two])
 
 
 def families(one: Integers, two: Integers, rows: int) -> Integers:
@@ -88,11 +144,10 @@ def families(one: Integers, two: Integers, rows: int) -> Integers:
 class _Comparison:
     """Compares pairs of rows, each of either strand."""
 
-    def __init__(self, tokens: Tokens, letters: str, identity: float, strands: bool) -> None:
+    def __init__(self, tokens: Tokens, identity: float, strands: bool) -> None:
         self.identity = identity
-        self.text = np.array(list(texts(tokens, letters)), dtype=object)
-        other = reverse_complement(tokens) if strands else tokens[:0]
-        self.other = np.array(list(texts(other, letters)), dtype=object)
+        self.text = _texts(tokens)
+        self.other = _texts(reverse_complement(tokens) if strands else tokens[:0])
 
     def alike(self, i: Integers, j: Integers) -> tuple[Integers, Integers]:
         """The pairs whose identity is high enough."""
@@ -115,6 +170,12 @@ class _Comparison:
         return np.asarray(found > 0)
 
 
+def _texts(tokens: Tokens) -> NDArray[np.object_]:
+    """Rows as byte strings: numpy takes zeros at the end off, which padding becomes."""
+    one_more = np.ascontiguousarray(tokens + np.uint8(1))
+    return one_more.view(f"S{tokens.shape[1]}").ravel().astype(object)
+
+
 def _all_pairs(rows: int) -> Iterator[tuple[Integers, Integers]]:
     step = max(1, TOGETHER // max(rows, 1))
     for start in range(0, rows, step):
@@ -123,79 +184,111 @@ def _all_pairs(rows: int) -> Iterator[tuple[Integers, Integers]]:
 
 
 def _candidates(
-    tokens: Tokens, base: int, identity: float, strands: bool
+    tokens: Tokens, asked: NDArray[np.bool_], base: int, strands: bool
 ) -> Iterator[tuple[Integers, Integers]]:
-    """Pairs that share at least `AGREE` MinHashes, in parts."""
+    """Pairs that share at least `AGREE` words, in parts."""
     n = len(tokens)
     met = [
-        _neighbours(least, n)
-        for shape in SHAPES[base]
-        for least in _minhashes(tokens, shape, base, _needed(identity ** shape.count("1")), strands)
+        pairs
+        for shape in _shapes(tokens, base)
+        for pairs in _meetings(_words(tokens, asked, shape, base, strands), n, _bits(tokens))
     ]
-    pairs, times = np.unique(np.concatenate(met), return_counts=True)
-    pairs = pairs[times >= AGREE]
+    met.append(np.zeros(0, np.int64))
+    often = np.sort(np.concatenate(met))
+    last = max(len(often) - AGREE + 1, 0)
+    pairs = _different(often[:last][often[:last] == often[AGREE - 1 :]])
     for start in range(0, len(pairs), TOGETHER):
         part = pairs[start : start + TOGETHER]
         yield part // n, part % n
 
 
-def _needed(survive: float) -> int:
-    """How many MinHashes find all but `MISSED` of the pairs that keep this share of k-mers."""
-    resemblance = min(survive / (2 - survive), 1 - 1e-9)
-    return int(np.clip(np.ceil(np.log(MISSED) / np.log(1 - resemblance)), 4, 200))
+def _shapes(tokens: Tokens, base: int) -> tuple[str, ...]:
+    """The lightest words of which chance does not bring too many together.
 
-
-def _neighbours(least: Codes, n: int) -> Integers:
-    """Pairs i * n + j, i < j, of rows with one value."""
-    order = np.argsort(least, kind="stable")
-    value, found = least[order], []
-    absent = np.iinfo(np.uint64).max
-    for apart in range(1, min(NEIGHBOURS, n - 1) + 1):
-        same = (value[apart:] == value[:-apart]) & (value[apart:] != absent)
-        if not same.any():
+    Short sequences share few words, so theirs must be light; of long ones chance makes many alike.
+    """
+    (n, length), shapes = tokens.shape, SHAPES[base]
+    for weight in sorted(shapes):
+        in_one = length**2 / base**weight  # words that two sequences share, of one shape
+        in_all = len(shapes[weight]) * in_one
+        if n**2 / 2 * in_one <= MEETINGS and n**2 / 2 * min(in_all**2 / 2, 1) <= COMPARED:
             break
-        # Stable order: equal values keep the order of their rows.
-        found.append(order[:-apart][same] * n + order[apart:][same])
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
+    return shapes[weight]
 
 
-def _minhashes(
-    tokens: Tokens, shape: str, base: int, hashes: int, strands: bool
-) -> Iterator[Codes]:
-    """The least hash [n] of the rows' k-mers, under one random function after the other."""
-    functions = np.random.default_rng([base, len(shape)]).integers(
-        2**63, size=hashes, dtype=np.uint64
-    )
-    parts = [
-        _kmers(tokens[start : start + TOGETHER], shape, base, strands)
-        for start in range(0, len(tokens), TOGETHER)
-    ]
-    for function in functions | np.uint64(1):
-        yield np.concatenate([_least(part, function) for part in parts])
+def _words(
+    tokens: Tokens, asked: NDArray[np.bool_], shape: str, base: int, strands: bool
+) -> Integers:
+    """Words of rows that are asked for, wherever they are: a code above the bits of a row's number.
+
+    Of both strands' words the smaller code; none with a foreign letter.
+    """
+
+    def words(rows: Tokens, known: NDArray[np.bool_] | None) -> Integers:
+        each = max(1, AT_ONCE // rows.shape[1])
+        blocks = (
+            _words_of(rows[start : start + each], start, known, shape, base, strands, bits)
+            for start in range(0, len(rows), each)
+        )
+        return np.concatenate([np.zeros(0, np.int64), *blocks])
+
+    bits = _bits(tokens)
+    if asked.all():
+        return words(tokens, None)
+    known = np.zeros(base ** shape.count("1"), bool)
+    known[words(tokens[asked], None) >> bits] = True
+    return words(tokens, known)
 
 
-def _least(kmers: Codes, function: np.uint64) -> Codes:
-    """Smallest of the hashes [n] of `kmers` [n, windows]; the highest code is no k-mer."""
-    absent = np.iinfo(np.uint64).max
-    hashed = (kmers * function) ^ (function >> np.uint64(7))
-    return np.where(kmers == absent, absent, (hashed * function) >> np.uint64(16)).min(1)
-
-
-def _kmers(tokens: Tokens, shape: str, base: int, strands: bool) -> Codes:
-    """Codes [n, windows] of the k-mers; of either strand the smaller; highest where none is."""
-    windows = tokens.shape[1] - len(shape) + 1
-    ahead = np.zeros((len(tokens), max(windows, 1)), np.uint64)
-    back, broken = ahead.copy(), np.full(ahead.shape, windows < 1)
+def _words_of(
+    tokens: Tokens,
+    first: int,
+    known: NDArray[np.bool_] | None,
+    shape: str,
+    base: int,
+    strands: bool,
+    bits: int,
+) -> Integers:
+    """Of rows numbered from `first` those whose code is `known`, if that is asked."""
     places = [place for place, counts in enumerate(shape) if counts == "1"]
-    for power, place in enumerate(places if windows > 0 else []):
-        letter = tokens[:, place : place + windows]
-        broken |= letter >= base
-        ahead = ahead * np.uint64(base) + letter
+    windows = max(tokens.shape[1] - len(shape) + 1, 0)
+    letter = np.ascontiguousarray(tokens.T).astype(np.uint32)
+    pair, foreign = np.uint32(base - 1) - letter, letter >= base
+    ahead = np.zeros((windows, len(tokens)), np.uint32)
+    back, whole = ahead.copy(), np.ones(ahead.shape, bool)
+    for power, place in enumerate(places):
+        seen = slice(place, place + windows)
+        ahead *= np.uint32(base)
+        ahead += letter[seen]
         if strands:
-            back += (base - 1 - np.minimum(letter, base - 1)).astype(np.uint64) * np.uint64(
-                base**power
-            )
-    both = np.minimum(ahead, back) if strands else ahead
-    # Mixed: neighbouring codes would have neighbouring hashes.
-    mixed = (both + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    return np.where(broken, np.iinfo(np.uint64).max, mixed ^ (mixed >> np.uint64(32)))
+            back += pair[seen] * np.uint32(base**power)
+        if foreign.any():
+            whole &= ~foreign[seen]
+    code = np.minimum(ahead, back, out=ahead) if strands else ahead
+    if known is not None:
+        code[~whole] = 0  # a foreign letter makes it too large
+        whole &= known[code]
+    key = (code.astype(np.int64) << bits) | np.arange(first, first + len(tokens))
+    return key.ravel() if whole.all() else key[whole]
+
+
+def _bits(tokens: Tokens) -> int:
+    """How many bits a row's number needs."""
+    return len(tokens).bit_length()
+
+
+def _meetings(key: Integers, n: int, bits: int) -> Iterator[Integers]:
+    """Pairs i * n + j, i < j, of rows with one word."""
+    # Both in one number, because sorting numbers is many times faster than sorting by two keys.
+    key, mask = _different(np.sort(key)), (1 << bits) - 1
+    at, apart = np.flatnonzero((key[1:] ^ key[:-1]) <= mask), 1
+    while len(at) and apart <= NEIGHBOURS:
+        yield (key[at] & mask) * n + (key[at + apart] & mask)
+        apart += 1
+        at = at[: np.searchsorted(at, len(key) - apart)]
+        at = at[(key[at] ^ key[at + apart]) <= mask]
+
+
+def _different(ordered: Integers) -> Integers:
+    """Each value of an ordered array once."""
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]

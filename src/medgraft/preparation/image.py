@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from medgraft.cohorts.schema import Cohort, Column
 from medgraft.errors import ConfigError
 from medgraft.preparation import features
-from medgraft.preparation.alignment import Aligned, Drift, Feature, Table, check_agreement, pool
+from medgraft.preparation.alignment import (
+    Aligned,
+    Drift,
+    Emptiness,
+    Feature,
+    Summary,
+    Table,
+    check_agreement,
+    numbers_only,
+    pool,
+)
 from medgraft.preparation.drift import drift
 from medgraft.preparation.findings import Finding, count, listed
 from medgraft.preparation.likeness import near_copies, summaries, thumbnails
@@ -105,11 +115,21 @@ class Images:
 
     def measurements(self, aligned: Aligned) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give thumbnails of 16 × 16 means."""
-        source, target = (
-            thumbnails(table.x, min(GRAIN, *table.x.shape[2:])).reshape(len(table), -1)
-            for table in aligned.tables
-        )
-        return source.astype(np.float64), target.astype(np.float64)
+        source, target = (summary(table.x).values for table in aligned.tables)
+        return source, target
+
+
+def summary(x: NDArray[np.uint8], features: object = None) -> Summary:
+    """Give thumbnails of 16 × 16 means of the images [n, channels, height, width]."""
+    del features
+    small = thumbnails(x, min(GRAIN, *x.shape[2:])).reshape(len(x), -1)
+    return numbers_only(small.astype(np.float64))
+
+
+def emptiness(x: NDArray[np.uint8], features: object = None) -> Emptiness:
+    """Say which images tell nothing, and how."""
+    del features
+    return np.ptp(x.reshape(len(x), -1), axis=1) == 0, "all pixels are alike"
 
 
 def _shape_conflicts(cohorts: Sequence[Cohort]) -> Iterator[str]:

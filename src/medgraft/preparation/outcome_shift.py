@@ -1,6 +1,6 @@
 """How often the outcome comes in the source and in the target, and whether that differs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from medgraft.cohorts.schema import Outcome
 from medgraft.preparation.alignment import Table
+from medgraft.tasks import task as tasks
+from medgraft.tasks.task import Quantity
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -41,21 +43,6 @@ class OutcomeShift:
     p_holm: float | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Quantity:
-    """A ratio sum(above) / sum(below) over rows, [n] each of source and target together.
-
-    score: [n], what the test compares; None: above - ratio of both * below.
-    """
-
-    name: str
-    unit: str
-    above: Floats
-    below: Floats
-    share: bool = True
-    score: Floats | None = None
-
-
 def outcome_shift(
     source: Table, target: Table, *, patient: tuple[Integers, Integers]
 ) -> list[OutcomeShift]:
@@ -69,60 +56,15 @@ def outcome_shift(
     is_target = np.repeat([False, True], [len(source), len(target)])
     code = np.concatenate([patient[0], patient[1] + patient[0].max() + 1])
     y = np.concatenate([source.y, target.y])
-    found = [
-        _compare(quantity, code, is_target)
-        for quantity in QUANTITIES[target.outcome.task](y, target.outcome)
-    ]
+    outcome = target.outcome
+    quantities = tasks.of(outcome.task).quantities(y, outcome.name, outcome.classes, outcome.unit)
+    found = [_compare(quantity, code, is_target) for quantity in quantities]
     return _adjusted(found)
 
 
 def comparable(one: Outcome, other: Outcome) -> bool:
     """Whether the two cohorts recorded the same thing."""
     return (one.task, one.classes, one.unit) == (other.task, other.classes, other.unit)
-
-
-def _classes(y: Floats, outcome: Outcome) -> list[Quantity]:
-    """Every class; of two, the second."""
-    shown = list(enumerate(outcome.classes))
-    shown = shown[1:] if len(shown) == 2 else shown
-    return [Quantity(name, "", (y == i).astype(float), np.ones(len(y))) for i, name in shown]
-
-
-def _labels(y: Floats, outcome: Outcome) -> list[Quantity]:
-    known = (~np.isnan(y)).astype(float)
-    return [
-        Quantity(name, "", np.nan_to_num(y[:, i]), known[:, i])
-        for i, name in enumerate(outcome.classes)
-    ]
-
-
-def _value(y: Floats, outcome: Outcome) -> list[Quantity]:
-    return [Quantity(f"mean {outcome.name}", outcome.unit, y, np.ones(len(y)), share=False)]
-
-
-def _events(y: Floats, outcome: Outcome) -> list[Quantity]:
-    time, event = y[:, 0], y[:, 1]
-    name, unit = "events per time", f"per {outcome.unit}" if outcome.unit else ""
-    score = event - _cumulative_hazard(time, event)
-    return [Quantity(name, unit, event, time, share=False, score=score)]
-
-
-QUANTITIES: dict[str, Callable[[Floats, Outcome], list[Quantity]]] = {
-    "binary": _classes,
-    "multiclass": _classes,
-    "multilabel": _labels,
-    "regression": _value,
-    "survival": _events,
-}
-
-
-def _cumulative_hazard(time: Floats, event: Floats) -> Floats:
-    """Nelson & Aalen's estimate at every row's time; event minus it is the log-rank score."""
-    at = np.unique(time)
-    place = np.searchsorted(at, time)
-    events = np.bincount(place, event, len(at))
-    at_risk = np.bincount(place, minlength=len(at))[::-1].cumsum()[::-1]
-    return np.asarray(np.cumsum(events / at_risk)[place])
 
 
 def _compare(quantity: Quantity, patient: Integers, target: NDArray[np.bool_]) -> OutcomeShift:

@@ -67,7 +67,7 @@ def prepare(
     found = [*modality.findings(aligned), *joined]
     shift = cohort_shift(
         aligned,
-        modality.measurements(aligned),
+        modality.measurements,
         patient=(source_code, target_code),
         seed=plan.seed,
     )
@@ -101,7 +101,6 @@ def _target_design(table: Table, code: NDArray, plan: Plan) -> pl.DataFrame:
 
 def _prepared(modality: str, aligned: Aligned, table: Table, code: NDArray) -> Prepared:
     with np.errstate(over="ignore"):  # `write` reports what float32 cannot hold
-        x = table.x if table.x.dtype == np.uint8 else table.x.astype(np.float32)
         y = table.y.astype(np.float32)
     patients = pl.DataFrame(
         {
@@ -111,7 +110,7 @@ def _prepared(modality: str, aligned: Aligned, table: Table, code: NDArray) -> P
         }
         | {name: pl.Series(v.tolist(), dtype=pl.String) for name, v in table.subgroups.items()}
     )
-    return Prepared(x, y, patients, _schema(modality, aligned, table))
+    return Prepared(table.x, y, patients, _schema(modality, aligned, table))
 
 
 def _schema(modality: str, aligned: Aligned, table: Table) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Sequences: relatives never part, and no copy of a test sequence is learned from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,12 @@ from medgraft.preparation import homology
 from medgraft.preparation.alignment import (
     Aligned,
     Drift,
+    Emptiness,
     Feature,
+    Summary,
     Table,
     check_agreement,
+    numbers_only,
     pool,
 )
 from medgraft.preparation.copies import lines
@@ -36,7 +39,8 @@ class Sequences:
 
     Args:
         identity: rows at least this alike (see `homology`) are kept together; None: copies only.
-            Where the files say who tests, nothing can be kept together, and copies alone count.
+            Where the files say who tests, nothing of the target can be kept together, and among its
+            own rows copies alone count.
         strands: whether the other strand of a DNA or RNA is the same sequence.
         overlap: what becomes of a source sequence with a copy or relative in the target, and of one
             that a given split would learn from and test at once: the run is refused, or the
@@ -63,7 +67,7 @@ class Sequences:
         excluded: dict[str, dict[str, int]] = {}
         if self.overlap == "leave_out":
             crossing, repeated = self._crossing(column, source, target)
-            why = f"{self._what(target)} of a target sequence"
+            why = f"{self._what()} of a target sequence"
             excluded = _reasons(source, crossing, why)
             excluded |= _reasons(target, repeated, "copy of a sequence tested or stopped on")
             source, target = source.take(~crossing), target.take(~repeated)
@@ -75,7 +79,7 @@ class Sequences:
         """Families of each role, and what was joined."""
         codes, findings = [], list[Finding]()
         for table in aligned.tables:
-            one, two = self._related(aligned.columns[0], table.x, self._identity(aligned.target))
+            one, two = self._related(aligned.columns[0], table)
             person = np.unique(table.patient.astype(str), return_inverse=True)[1]
             last = _previous(person)
             code = homology.families(
@@ -94,7 +98,7 @@ class Sequences:
         way_out = "preparation.align.overlap=leave_out removes what would be learned from"
         if number := int(crossing.sum()):
             message = (
-                f"{count(number, 'source sequence')} with a {self._what(aligned.target)} in the "
+                f"{count(number, 'source sequence')} with a {self._what()} in the "
                 f"target ({lines(aligned.source, crossing)}); {way_out}"
             )
             yield Finding("overlap", "leak", "source and target", number, message)
@@ -128,41 +132,47 @@ class Sequences:
         source, target = (_words(table.x, letters) for table in aligned.tables)
         return source, target
 
-    def _identity(self, target: Table) -> float | None:
-        return None if target.split is not None else self.identity
-
-    def _what(self, target: Table) -> str:
-        identity = self._identity(target)
-        return "copy" if identity is None else f"copy or relative (identity {identity:g} or more)"
+    def _what(self) -> str:
+        if self.identity is None:
+            return "copy"
+        return f"copy or relative (identity {self.identity:g} or more)"
 
     def _strands(self, column: Column) -> bool:
         return self.strands and column.details["alphabet"] in ("dna", "rna")
 
-    def _related(
-        self, column: Column, tokens: NDArray, identity: float | None
-    ) -> tuple[Integers, Integers]:
+    def _related(self, column: Column, table: Table) -> tuple[Integers, Integers]:
         """Pairs of rows that are related."""
         strands = self._strands(column)
-        if identity is None:
-            return _previous(homology.copies(tokens, strands=strands))
+        if self.identity is None or (table.role == "target" and table.split is not None):
+            return _previous(homology.copies(table.x, strands=strands))
         letters = column.details["letters"]
-        return homology.related(tokens, letters, identity=identity, strands=strands)
+        return homology.related(table.x, letters, identity=self.identity, strands=strands)
 
     def _crossing(self, column: Column, source: Table, target: Table) -> tuple[Bools, Bools]:
         """Which source rows are related to a target row, which target rows repeat a later part's.
 
         A row to train on may repeat none to stop or test on, a row to stop on none to test on.
         """
-        identity, rows = self._identity(target), len(source)
-        tokens = np.concatenate([source.x, target.x])
-        crossing = np.zeros(rows, bool)
-        if identity is None:
-            code = homology.copies(tokens, strands=self._strands(column))
-            crossing = np.isin(code[:rows], code[rows:])
-            return crossing, _repeated(code[rows:], target)
-        one, two = self._related(column, tokens, identity)
-        crossing[one[(one < rows) & (two >= rows)]] = True
-        return crossing, np.zeros(len(target), bool)
+        strands = self._strands(column)
+        repeated = _repeated(homology.copies(target.x, strands=strands), target)
+        if self.identity is None:
+            code = homology.copies(np.concatenate([source.x, target.x]), strands=strands)
+            return np.isin(code[: len(source)], code[len(source) :]), repeated
+        letters = column.details["letters"]
+        crossing = homology.crossing(
+            source.x, target.x, letters, identity=self.identity, strands=strands
+        )
+        return crossing, repeated
+
+
+def summary(tokens: NDArray[np.uint8], features: Sequence[Mapping[str, Any]]) -> Summary:
+    """Give the shares of all words of up to 256 kinds, as the classifier of cohorts sees them."""
+    return numbers_only(_words(tokens, len(features[0]["letters"])))
+
+
+def emptiness(tokens: NDArray[np.uint8], features: Sequence[Mapping[str, Any]]) -> Emptiness:
+    """Say which sequences tell nothing, and how."""
+    return np.all(tokens >= len(features[0]["letters"]), axis=1), "no letter is known"
 
 
 def _repeated(code: Integers, target: Table) -> Bools:

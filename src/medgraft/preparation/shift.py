@@ -44,27 +44,26 @@ class Rows:
     y: Integers | None = None
 
 
+def chosen(patient: tuple[Integers, Integers], *, seed: int) -> tuple[Integers, Integers]:
+    """Rows of source and target to look at: of each at most 2,000, all of a drawn patient's."""
+    generator = np.random.default_rng([seed, 2])
+    return _some(patient[0], generator), _some(patient[1], generator)
+
+
 def both(
     x: tuple[Floats, Floats],
     patient: tuple[Integers, Integers],
     *,
     y: tuple[Floats, Floats] | None,
-    seed: int,
 ) -> Rows:
-    """Put source and target rows together: of each at most 2,000, all of a drawn patient's."""
-    generator = np.random.default_rng([seed, 2])
-    kept = [_some(code, generator) for code in patient]
-    codes = [
-        np.unique(code[rows], return_inverse=True)[1]
-        for code, rows in zip(patient, kept, strict=True)
-    ]
+    """Put source and target rows together."""
+    codes = [np.unique(code, return_inverse=True)[1] for code in patient]
     people = int(codes[0].max()) + 1
-    classes = None if y is None else [one[rows] for one, rows in zip(y, kept, strict=True)]
     return Rows(
-        x=np.concatenate([one[rows] for one, rows in zip(x, kept, strict=True)]).astype(np.float64),
+        x=np.concatenate(x).astype(np.float64),
         patient=np.concatenate([codes[0], codes[1] + people]).astype(np.int64),
         target=np.arange(people + int(codes[1].max()) + 1) >= people,
-        y=None if classes is None else np.concatenate(classes).astype(np.int64),
+        y=None if y is None else np.concatenate(y).astype(np.int64),
     )
 
 

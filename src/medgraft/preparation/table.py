@@ -14,11 +14,15 @@ from medgraft.preparation import features
 from medgraft.preparation.alignment import (
     Aligned,
     Drift,
+    Emptiness,
     Feature,
     Origin,
+    Summary,
     check_agreement,
     pool,
     shared_measurements,
+    spread_out,
+    unmeasured,
 )
 from medgraft.preparation.copies import identical_rows, patient_codes
 from medgraft.preparation.drift import drift
@@ -68,6 +72,18 @@ class Tables:
     def measurements(self, aligned: Aligned) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give all shared features."""
         return shared_measurements(aligned)
+
+
+def summary(x: NDArray[Any], features: Sequence[Mapping[str, Any]]) -> Summary:
+    """Give prepared rows as numbers; `features` of schema.json."""
+    names = [feature["name"] for feature in features]
+    return spread_out(x, names, [len(feature["categories"]) for feature in features])
+
+
+def emptiness(x: NDArray[Any], features: Sequence[Mapping[str, Any]]) -> Emptiness:
+    """Say which prepared rows tell nothing, and how."""
+    del features
+    return unmeasured(x)
 
 
 def align(sources: Sequence[Cohort], targets: Sequence[Cohort], mode: Mode) -> Aligned:
@@ -163,6 +179,8 @@ def _merged(name: str, cohorts: Sequence[Cohort]) -> Column:
 
 
 def _values(cohort: Cohort, names: Sequence[str]) -> NDArray[np.float64]:
+    if tuple(names) == cohort.measured:
+        return cohort.values  # of many patients mapped from a file: not to be copied into memory
     place = {name: position for position, name in enumerate(cohort.measured)}
     values = np.full((len(cohort), len(names)), np.nan)
     for column, name in enumerate(names):

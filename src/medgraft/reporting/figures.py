@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from medgraft.reporting.canvas import Figure, house_style
 from medgraft.reporting.forest import comparison, performance
 from medgraft.reporting.labels import labels
 from medgraft.reporting.learning import learning
+from medgraft.tasks import task as tasks
 
 
 def draw(
@@ -33,7 +34,10 @@ def draw(
         drawn = [
             comparison(study, evaluation, metric),
             performance(study, evaluation, metric),
-            *OF_TASK[study.task](study, evaluation, metric, outcome=outcome),
+            *(
+                DRAWINGS[name](study, evaluation, metric, outcome)
+                for name in tasks.of(study.task).figures
+            ),
             learning(study, finetuned),
         ]
     figures = {figure.name: figure for figure in drawn if figure is not None}
@@ -43,43 +47,18 @@ def draw(
     return figures
 
 
-def _of_classes(
-    study: Study, evaluation: Evaluation, metric: Metric, *, outcome: Mapping[str, Any]
-) -> Iterator[Figure | None]:
-    yield diagnostics.calibration(study, evaluation, outcome=outcome["name"])
-    if len(study.classes) == 2:
-        yield diagnostics.roc(study, evaluation, metric, outcome=outcome["name"])
+Drawing = Callable[[Study, Evaluation, Metric, Mapping[str, Any]], Figure | None]
+"""From a study, its evaluation, the primary metric and the outcome of schema.json."""
 
-
-def _of_values(
-    study: Study, evaluation: Evaluation, metric: Metric, *, outcome: Mapping[str, Any]
-) -> Iterator[Figure | None]:
-    del metric
-    name, unit = outcome["name"], outcome["unit"]
-    yield diagnostics.predicted(study, evaluation, outcome=name, unit=unit)
-
-
-def _of_labels(
-    study: Study, evaluation: Evaluation, metric: Metric, *, outcome: Mapping[str, Any]
-) -> Iterator[Figure | None]:
-    del metric
-    yield labels(study, evaluation)
-    yield diagnostics.calibration(study, evaluation, outcome=outcome["name"])
-
-
-def _of_survival(
-    study: Study, evaluation: Evaluation, metric: Metric, *, outcome: Mapping[str, Any]
-) -> Iterator[Figure | None]:
-    yield survival.kaplan_meier(study, evaluation, outcome=outcome)
-    yield survival.calibration(study, evaluation, outcome=outcome)
-    names = diagnostics.of_interest(study, evaluation, metric)
-    yield survival.over_time(study, names, outcome=outcome)
-
-
-OF_TASK: dict[str, Callable[..., Iterator[Figure | None]]] = {
-    "binary": _of_classes,
-    "multiclass": _of_classes,
-    "regression": _of_values,
-    "multilabel": _of_labels,
-    "survival": _of_survival,
+DRAWINGS: dict[str, Drawing] = {
+    "calibration": lambda s, e, _, o: diagnostics.calibration(s, e, outcome=o["name"]),
+    "roc": lambda s, e, metric, o: diagnostics.roc(s, e, metric, outcome=o["name"]),
+    "predicted": lambda s, e, _, o: diagnostics.predicted(s, e, outcome=o["name"], unit=o["unit"]),
+    "labels": lambda s, e, _, __: labels(s, e),
+    "kaplan_meier": lambda s, e, _, o: survival.kaplan_meier(s, e, outcome=o),
+    "survival_calibration": lambda s, e, _, o: survival.calibration(s, e, outcome=o),
+    "over_time": lambda s, e, metric, o: survival.over_time(
+        s, diagnostics.of_interest(s, e, metric), outcome=o
+    ),
 }
+"""What a kind of outcome may name as its `figures`."""

@@ -18,6 +18,7 @@ def pairs_table(told: Mapping[str, Any]) -> str:
         "source",
         "target",
         "patients",
+        "cases in the target",
         "best transfer",
         "difference",
         "p, all pairs",
@@ -36,8 +37,9 @@ def pairs_table(told: Mapping[str, Any]) -> str:
         if name in pair.get("scores", {})
     ]
     legend = (
-        "Difference of the primary metric from training from scratch, with its 95 % interval; p is "
-        "adjusted for the strategies of a pair and for all pairs (Holm). Below: what the source's "
+        "Difference of the primary metric from training from scratch, with a 95 % interval widened "
+        "for the strategies compared in a pair (Bonferroni), as the best of them is shown; p is "
+        "adjusted for these and for all pairs, too (Holm). Below: what the source's "
         "model says of the target's patients as it is, with its level corrected, and with level "
         "and spread. Calibration is ideal at intercept 0 and slope 1."
     )
@@ -49,11 +51,12 @@ def pairs_table(told: Mapping[str, Any]) -> str:
 
 def _pair(pair: Mapping[str, Any]) -> tuple[str, ...]:
     best, people = pair["best"] or {}, pair["patients"]
-    away = ", ".join(signed(best.get(end)) for end in ("low", "high"))
+    away = ", ".join(signed(best.get(end)) for end in ("joint_low", "joint_high"))
     return (
         cut(pair["source"]),
         cut(pair["target"]),
         f"{people['source']:,} / {people['target']:,}",
+        _cases(pair),
         cut(best.get("strategy", "none")),
         f"{signed(best.get('difference'))} [{away}]",
         p_value(pair.get("p_all_pairs")),
@@ -68,3 +71,10 @@ def _rung(pair: Mapping[str, Any], name: str, metrics: Iterable[str]) -> tuple[s
         for one in scores
     ]
     return (cut(pair["source"]), cut(pair["target"]), name, *told)
+
+
+def _cases(pair: Mapping[str, Any]) -> str:
+    found = (pair.get("cases") or {}).get("target")
+    if not found:
+        return "–"
+    return f"{found['cases']:,} of {found['rows']:,} ({found['cases'] / found['rows']:.0%})"

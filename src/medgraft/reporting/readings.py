@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from medgraft.evaluation import (
     calibration_curve,
     conformal,
@@ -15,17 +17,22 @@ from medgraft.evaluation import (
     thresholds,
     utility,
 )
-from medgraft.evaluation.metrics.metric import Metric
+from medgraft.evaluation.metrics.metric import CLASSIFICATION, Metric
 from medgraft.evaluation.predictions import Labels, Study, load_sizes, load_subgroups
 from medgraft.evaluation.summary import Evaluation, applicable, plain
-from medgraft.preparation.arrays import read, read_json, write_json
+from medgraft.preparation.arrays import read, read_design, read_json, write_json
 from medgraft.reporting.canvas import Figure, house_style
 from medgraft.reporting.conformal import sets_figure
 from medgraft.reporting.diagnostics import leading, smooth_curves
+from medgraft.reporting.figures import draw
+from medgraft.reporting.flow import flow_figure
+from medgraft.reporting.planning import planning_figure
+from medgraft.reporting.recalibration import recalibration_figure
 from medgraft.reporting.savings import savings_figure
 from medgraft.reporting.shift import drift_figure, shift
 from medgraft.reporting.subgroups import subgroups_figure
 from medgraft.reporting.text import best_first
+from medgraft.reporting.thresholds import thresholds_figure
 from medgraft.reporting.utility import utility_figure
 
 Reading = tuple[dict[str, Any], Figure | None]
@@ -35,10 +42,11 @@ MOST = 3
 
 @dataclass(frozen=True)
 class Asked:
-    """How often prediction sets hold the truth, for which sensitivity a threshold is chosen."""
+    """How often prediction sets hold the truth, and for what thresholds are chosen."""
 
     level: float
     sensitivity: float
+    cost: float | None = None
 
 
 def read_off(
@@ -52,12 +60,15 @@ def read_off(
     seed: int,
     folder: Path,
 ) -> dict[str, Figure]:
-    """Write `folder`/readings.json and the figures of what the study allows to be read off it.
+    """Write every figure the study allows, and `folder`/readings.json with what they show.
+
+    Under `figures` it has the numbers of each as drawn, beside what else is read off.
 
     Raises StageError as `load_study` does.
     """
     metric = metrics[evaluation.verdict["primary"]]
-    groups = load_subgroups(prepared)
+    groups, places = load_subgroups(prepared), {"prepared": prepared, "finetuned": finetuned}
+    drawn = draw(study, evaluation, metrics=metrics, **places, folder=folder / "figures")
     with house_style():
         found = {
             "patients_saved": _saved(
@@ -67,16 +78,22 @@ def read_off(
             "subgroups": _subgroups(study, evaluation, metrics, groups=groups, seed=seed),
             "prediction_sets": _sets(study, evaluation, level=asked.level, groups=groups),
             "calibration": (_calibrated(study, evaluation), None),
-            "recalibration": (_recalibrated(study, evaluation, metrics, seed=seed), None),
-            "threshold": (_threshold(study, evaluation, asked.sensitivity, seed=seed), None),
+            "recalibration": _recalibrated(study, evaluation, metrics, seed=seed),
+            "threshold": _threshold(
+                study, evaluation, thresholds.Sensitivity(asked.sensitivity), seed=seed
+            ),
+            "threshold_of_least_cost": _cheapest(study, evaluation, asked.cost, seed=seed),
+            "flow": _flow(study, prepared),
             "shift": _shift(study, prepared, seed=seed),
-            "sample_size": (_plans(evaluation, metric), None),
+            "sample_size": _plans(study, evaluation, metric),
         }
-    write_json(plain({name: numbers for name, (numbers, _) in found.items()}), folder / READINGS)
-    drawn = {figure.name: figure for _, figure in found.values() if figure is not None}
-    for name, figure in drawn.items():
+    more = {figure.name: figure for _, figure in found.values() if figure is not None}
+    told = {name: numbers for name, (numbers, _) in found.items()}
+    told["figures"] = {name: figure.numbers for name, figure in {**drawn, **more}.items()}
+    write_json(plain(told), folder / READINGS)
+    for name, figure in more.items():
         (folder / "figures" / f"{name}.svg").write_text(figure.svg, encoding="utf-8")
-    return drawn
+    return drawn | more
 
 
 READINGS = "readings.json"
@@ -94,10 +111,13 @@ def _saved(
 ) -> Reading:
     reference, draws = evaluation.verdict["reference"], evaluation.verdict["draws"]
     found = savings.patients_saved(sizes, metric, reference=reference, draws=draws, seed=seed)
-    names = transfers(evaluation)[:MOST][::-1]
+    names = transfers(evaluation)
     if found is None or not names:
         return {"why": "no learning curve was drawn: set design.sizes, e.g. [20,40]"}, None
-    return savings.told(found), savings_figure(study, found, names)
+    # Recalibration changes no rank: its curve may be another's, which one line shows.
+    apart = {tuple(found.curves[name].value): name for name in reversed(names)}
+    best = sorted(apart.values(), key=names.index)[:MOST]
+    return savings.told(found), savings_figure(study, found, best[::-1])
 
 
 def _utility(study: Study, evaluation: Evaluation) -> Reading:
@@ -156,40 +176,72 @@ CALIBRATION = ("calibration_slope", "calibration_intercept", "brier", "log_loss"
 
 def _recalibrated(
     study: Study, evaluation: Evaluation, metrics: Mapping[str, Metric], *, seed: int
-) -> dict[str, Any]:
-    if study.task not in ("binary", "multiclass"):
-        return {"why": f"corrections are offered for classes, the outcome is {study.task}"}
+) -> Reading:
+    if study.task not in CLASSIFICATION:
+        return {"why": f"corrections are offered for classes, the outcome is {study.task}"}, None
     chosen = applicable(metrics, study.task, primary=evaluation.verdict["primary"])
+    chosen = {name: metric for name, metric in chosen.items() if name in CALIBRATION}
     scores, refused = recalibration.recalibration(
         study,
-        {name: metric for name, metric in chosen.items() if name in CALIBRATION},
+        chosen,
         strategies=leading(study, evaluation),
         draws=evaluation.verdict["draws"],
         seed=seed,
     )
-    return {"scores": [asdict(score) for score in scores], "refused": refused}
+    told = {"scores": [asdict(score) for score in scores], "refused": refused}
+    return told, recalibration_figure(study, scores, chosen)
 
 
-def _threshold(
-    study: Study, evaluation: Evaluation, sensitivity: float, *, seed: int
-) -> dict[str, Any]:
-    champion, draws = evaluation.champion.strategy, evaluation.verdict["draws"]
-    found = thresholds.threshold(study, champion, sensitivity=sensitivity, draws=draws, seed=seed)
-    return {"why": found} if isinstance(found, str) else asdict(found)
+def _threshold(study: Study, evaluation: Evaluation, aim: thresholds.Aim, *, seed: int) -> Reading:
+    """Every strategy at its own threshold, the champion first."""
+    draws = evaluation.verdict["draws"]
+    found = {
+        name: thresholds.threshold(study, name, aim=aim, draws=draws, seed=seed)
+        for name in dict.fromkeys([*leading(study, evaluation), *study.strategies])
+    }
+    return thresholds.told(found), thresholds_figure(study, found, aim)
+
+
+def _cheapest(study: Study, evaluation: Evaluation, cost: float | None, *, seed: int) -> Reading:
+    if cost is None:
+        return {"why": "no cost is stated: set evaluation.cost, e.g. 5"}, None
+    aim = thresholds.Cost(cost)
+    told, figure = _threshold(study, evaluation, aim, seed=seed)
+    return told | ({"flagging": aim.without_model(study.outcome == 1)} if figure else {}), figure
+
+
+def _flow(study: Study, prepared: Path) -> Reading:
+    accounting = read_json(prepared / "audit.json")["accounting"]
+    sites = read_json(prepared / "target" / "schema.json")["sites"]
+    design = read_design(prepared / "design.parquet").filter(pl.col("use") == "compare")
+    networks = design["source_seed"].n_unique()
+    figure = flow_figure(study, accounting, target=sites, networks=networks)
+    return {"accounting": accounting}, figure
 
 
 def _shift(study: Study, prepared: Path, *, seed: int) -> Reading:
     audit = read_json(prepared / "audit.json")
     source, target = read(prepared / "source"), read(prepared / "target")
     found = shift(study, audit, source, target, seed=seed)
-    return found, drift_figure(audit["drift"], source=len(source), target=len(target))
+    figure = drift_figure(
+        audit["drift"], audit.get("shift") or {}, source=len(source), target=len(target)
+    )
+    return found, figure
 
 
-def _plans(evaluation: Evaluation, metric: Metric) -> dict[str, Any]:
-    """Sample-size plans of the strategies compared."""
+def _plans(study: Study, evaluation: Evaluation, metric: Metric) -> Reading:
+    """Sample-size plans of the strategies compared; drawn where the verdict cannot tell."""
+    compared = evaluation.verdict["strategies"]
+    unsettled = [
+        plan
+        for name in transfers(evaluation)
+        if (plan := evaluation.plans.get(name)) and compared[name]["verdict"] == "cannot tell"
+    ]
+    figure = planning_figure(
+        study, unsettled[: MOST + 1], metric=metric.label, comparisons=len(compared)
+    )
+    plans = evaluation.plans.items()
     return {
         "assumption": "the difference and the variances stay as they are",
-        "plans": {
-            name: planning.told(one, metric=metric.label) for name, one in evaluation.plans.items()
-        },
-    }
+        "plans": {name: planning.told(one, metric=metric.label) for name, one in plans},
+    }, figure

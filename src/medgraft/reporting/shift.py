@@ -1,6 +1,6 @@
 """How the target cohort differs from the source: in words, and feature by feature."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from textwrap import shorten
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from medgraft.evaluation import label_shift
 from medgraft.evaluation.predictions import Study
-from medgraft.preparation.arrays import Prepared
+from medgraft.evaluation.verdict import holm
+from medgraft.preparation.arrays import MOST_ROWS, Prepared
 from medgraft.reporting.canvas import COLOURS, Figure, finish, sheet
 from medgraft.reporting.cohorts import distance, most_drifted
 from medgraft.reporting.text import counted, p_value, shown
@@ -40,15 +41,92 @@ def shift(
     }
 
 
-def drift_figure(drift: Sequence[Mapping[str, Any]], *, source: int, target: int) -> Figure | None:
-    """Draw the features most different between the cohorts; source and target: rows of each."""
-    shown_ones = [one for one in most_drifted(drift) if distance(one) is not None][:MOST]
-    if not shown_ones:
+def drift_figure(
+    drift: Sequence[Mapping[str, Any]], tests: Mapping[str, Any], *, source: int, target: int
+) -> Figure | None:
+    """Draw how the cohorts differ: feature by feature, as a whole, in the outcome.
+
+    Args:
+        drift: `audit.json`'s entries of features.
+        tests: its `shift`; empty where it has none.
+        source: rows of the source.
+        target: rows of the target.
+    """
+    features = [one for one in most_drifted(drift) if distance(one) is not None][:MOST]
+    source, target = min(source, MOST_ROWS), min(target, MOST_ROWS)  # as many were compared
+    apart = _classifiers(tests)
+    shares = [one for one in tests.get("outcome", ()) if _drawable(one)]
+    parts: list[tuple[Callable[..., None], Sequence[Any], dict[str, int]]] = [
+        (_draw_features, features, {"source": source, "target": target}),
+        (_draw_classifiers, apart, {}),
+        (_draw_shares, shares, {}),
+    ]
+    there = [(draw, entries, more) for draw, entries, more in parts if entries]
+    if not there:
         return None
-    figure, axes = sheet(1.5 + 0.27 * len(shown_ones))
-    places = np.arange(len(shown_ones))
-    values = np.array([distance(one) for one in shown_ones], dtype=float)
-    kinds = [_kind(one) for one in shown_ones]
+    heights = [0.9 + 0.27 * len(entries) for _, entries, _ in there]
+    figure, axes = sheet(
+        0.5 + sum(heights), nrows=len(there), squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
+    for place, (draw, entries, more) in zip(axes.flat, there, strict=True):
+        draw(place, entries, **more)
+    told = []
+    title = "How the cohorts differ"
+    if features:
+        title = _title(drift, tests)
+        told.append(
+            f"The {len(features)} of {counted(len(drift), 'shared feature')} "
+            "furthest apart, Kolmogorov-Smirnov distance of numbers, total variation of "
+            f"categories; {source:,} rows of the source, {target:,} of the target, missing values "
+            "left out. Dotted: one number in twenty lies beyond it by chance where the cohorts are "
+            "alike; more do where values are missing. The title allows for the number of features "
+            "(Holm)."
+        )
+    if apart:
+        told.append(
+            "AUROC of a classifier that is to tell target from source; p from exchanging patients."
+        )
+    if shares:
+        told.append("How often the outcome comes, with 95 % intervals.")
+    return finish(figure, "drift", title=title, caption=" ".join(told))
+
+
+def _title(drift: Sequence[Mapping[str, Any]], tests: Mapping[str, Any]) -> str:
+    """Name the feature furthest apart of those that differ beyond chance, or say that none does."""
+    tested = [one for one in most_drifted(drift) if one.get("p") is not None]
+    corrected = holm(np.array([one["p"] for one in tested], dtype=float))
+    beyond = [one for one, p in zip(tested, corrected, strict=True) if p < 0.05]
+    if beyond:
+        far = f"{beyond[0]['feature']} (distance {distance(beyond[0]):.2f})"
+        return f"Source and target differ most in {far}"
+    whole = tests.get("covariates") or {"p": None}
+    told = "; all together do" if whole["p"] is not None and whole["p"] < 0.05 else ""
+    return f"No single feature was found to differ between source and target beyond chance{told}"
+
+
+def _classifiers(tests: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """What was given to a classifier, its AUROC in telling the cohorts apart by it, and p."""
+    named = (
+        ("all measurements", "covariates"),
+        ("what is missing, alone", "missing"),
+        ("same outcome only", "same_outcome"),
+    )
+    found = [(label, tests[key]) for label, key in named if tests.get(key)]
+    areas = [(label, one["auroc"], one["p"]) for label, one in found]
+    return [one for one in areas if None not in one]
+
+
+def _drawable(entry: Mapping[str, Any]) -> bool:
+    known = all(entry[role]["value"] is not None for role in ("source", "target"))
+    return bool(entry["share"]) and known
+
+
+def _draw_features(
+    axes: Any, entries: Sequence[Mapping[str, Any]], *, source: int, target: int
+) -> None:
+    places = np.arange(len(entries))
+    values = np.array([distance(one) for one in entries], dtype=float)
+    kinds = [_kind(one) for one in entries]
     for kind, (label, colour, marker) in enumerate(KINDS):
         mine = np.array(kinds) == kind
         if mine.any():
@@ -56,23 +134,64 @@ def drift_figure(drift: Sequence[Mapping[str, Any]], *, source: int, target: int
             axes.plot(values[mine], places[mine], marker, color=colour, label=label)
     chance = 1.358 * np.sqrt((source + target) / (source * target))
     axes.axvline(min(chance, 1), color="#767676", linewidth=1, linestyle=":", label="chance")
-    axes.set_yticks(places, [shorten(one["feature"], 34, placeholder="…") for one in shown_ones])
-    axes.set_ylim(len(shown_ones) - 0.5, -0.5)
+    axes.set_yticks(places, [shorten(one["feature"], 34, placeholder="…") for one in entries])
+    axes.set_ylim(len(entries) - 0.5, -0.5)
     axes.set_xlim(0, 1.02)
+    axes.set_title("Feature by feature", loc="left")
     axes.set_xlabel("distance between the distributions (0: alike, 1: nothing in common)")
-    figure.legend(loc="outside lower left", ncols=4, frameon=False, labelcolor="linecolor")
-    first = shown_ones[0]
-    return finish(
-        figure,
-        "drift",
-        title=f"Source and target differ most in {first['feature']} (distance {values[0]:.2f})",
-        caption=(
-            f"The {len(shown_ones)} of {counted(len(drift), 'shared feature')} "
-            "furthest apart, Kolmogorov-Smirnov distance of numbers, total variation of "
-            f"categories; {source:,} rows of the source, {target:,} of the target, missing values "
-            "left out. Dotted: one number in twenty lies beyond it by chance where the cohorts are "
-            "alike; more do where values are missing."
-        ),
+    _legend(axes)
+
+
+def _draw_classifiers(axes: Any, entries: Sequence[tuple[str, float, float]]) -> None:
+    for place, (_, area, chance) in enumerate(entries):
+        p = p_value(chance)
+        colour = COLOURS[1] if chance < 0.05 else "#555555"
+        axes.hlines(place, 0.5, area, color=colour, linewidth=1.4)
+        axes.plot([area], [place], "o", color=colour)
+        axes.annotate(
+            f"{area:.2f}, p {'' if p.startswith('<') else '= '}{p}",
+            (max(area, 0.5), place),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    axes.axvline(0.5, color="#767676", linewidth=1, linestyle=":")
+    axes.set_yticks(range(len(entries)), [label for label, *_ in entries])
+    axes.set_ylim(len(entries) - 0.5, -0.5)
+    axes.set_xlim(min(0.45, *(area for _, area, _ in entries)) - 0.01, 1.2)
+    axes.set_xticks([0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    axes.set_title("As a whole: can a classifier tell target from source?", loc="left")
+    axes.set_xlabel("AUROC (0.5: it cannot, 1: always)")
+
+
+def _draw_shares(axes: Any, entries: Sequence[Mapping[str, Any]]) -> None:
+    for role, colour, marker, aside in (
+        ("source", COLOURS[0], "o", -0.15),
+        ("target", COLOURS[1], "D", 0.15),
+    ):
+        for place, one in enumerate(entries):
+            found = one[role]
+            axes.hlines(place + aside, found["low"], found["high"], color=colour, linewidth=1.4)
+            axes.plot(
+                [found["value"]],
+                [place + aside],
+                marker,
+                color=colour,
+                label=role if not place else None,
+            )
+    axes.set_yticks(
+        range(len(entries)), [shorten(one["name"], 34, placeholder="…") for one in entries]
+    )
+    axes.set_ylim(len(entries) - 0.5, -0.5)
+    axes.set_xlim(0, 1.02)
+    axes.set_title("In the outcome: how often it comes", loc="left")
+    axes.set_xlabel("share of patients")
+    _legend(axes)
+
+
+def _legend(axes: Any) -> None:
+    axes.legend(
+        loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, labelcolor="linecolor"
     )
 
 

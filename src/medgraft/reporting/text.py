@@ -34,10 +34,15 @@ def absent(value: float | None) -> bool:
 
 
 def score(row: Mapping[str, Any], *, draws: int) -> str:
-    """Write "value [low, high]", and of how many draws the metric was undefined.
+    """Write "value [low, high]", and in how many draws the metric was undefined, folds silent.
 
-    row: value, low, high and undefined, as in metrics.json.
+    row: a metric of a strategy, as in metrics.json.
     """
+    silent = f" ({row['silent_folds']} of {row['folds']} folds have nothing to compare)"
+    return _score(row, draws=draws) + (silent if row["silent_folds"] else "")
+
+
+def _score(row: Mapping[str, Any], *, draws: int) -> str:
     lost = f"{row['undefined']} of {draws} draws"
     if absent(row["value"]):
         return f"undefined ({lost})" if row["undefined"] else "undefined"

@@ -1,11 +1,14 @@
 from collections.abc import Mapping
 from textwrap import shorten
+from typing import Any
 
 import numpy as np
 
 from medgraft.evaluation.predictions import Study
 from medgraft.evaluation.utility import ALL, NONE, THRESHOLDS, DecisionCurve
 from medgraft.reporting.canvas import COLOURS, DASHES, Figure, finish, sheet, size
+
+TREAT_ALL = {"color": "#555555", "linestyle": ":", "linewidth": 1}
 
 
 def utility_figure(study: Study, curves: Mapping[str, DecisionCurve]) -> Figure:
@@ -16,16 +19,13 @@ def utility_figure(study: Study, curves: Mapping[str, DecisionCurve]) -> Figure:
     figure, axes = sheet(4.0)
     axes.axhline(0, color="#999999", linewidth=1, label=NONE)
     for place, curve in enumerate(curves.values()):
-        label = shorten(curve.name, 30, placeholder="…")
-        if curve.name == ALL:
-            axes.plot(THRESHOLDS, curve.value, ":", color="#555555", linewidth=1, label=label)
-            continue
-        look = {"color": COLOURS[place], "linestyle": DASHES[place]}
+        label, line = shorten(curve.name, 30, placeholder="…"), curve.benefit
+        look = TREAT_ALL if curve.name == ALL else _look(place)
         axes.fill_between(
-            THRESHOLDS, curve.low, curve.high, color=COLOURS[place], alpha=0.12, linewidth=0
+            THRESHOLDS, line.low, line.high, color=look["color"], alpha=0.12, linewidth=0
         )
-        axes.plot(THRESHOLDS, curve.value, **look, label=label)
-    best = max(max(curve.high) for curve in curves.values())
+        axes.plot(THRESHOLDS, line.value, **look, label=label)
+    best = max(max(curve.benefit.high) for curve in curves.values())
     axes.set_ylim(-0.25 * best, 1.05 * best)
     axes.set_xlim(0, 1)
     axes.set_xlabel("threshold: the least risk at which one would act")
@@ -48,8 +48,12 @@ def utility_figure(study: Study, curves: Mapping[str, DecisionCurve]) -> Figure:
     )
 
 
+def _look(place: int) -> dict[str, Any]:
+    return {"color": COLOURS[place], "linestyle": DASHES[place]}
+
+
 def _title(curve: DecisionCurve) -> str:
-    better = np.logical_and(curve.beats[ALL], curve.beats[NONE])
+    better = curve.beats(ALL, NONE)
     at = np.array(THRESHOLDS)[better]
     if not len(at):
         return f"At no threshold is {curve.name} shown to be worth more than treating all or none"

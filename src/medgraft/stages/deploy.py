@@ -19,10 +19,12 @@ def deploy() -> None:
 
     from medgraft.deployment.champion import export
     from medgraft.deployment.model import load
+    from medgraft.deployment.records import EXAMPLE
+    from medgraft.preparation.arrays import read_json
 
     facts = provenance()
     strategy = export(
-        verdict=EVALUATION / "verdict.json",
+        evaluation=EVALUATION,
         finetuned=FINETUNED,
         design=PREPARED / "design.parquet",
         target=PREPARED / "target",
@@ -31,8 +33,7 @@ def deploy() -> None:
         made={name: facts[name] for name in MADE},
         out=CHAMPION,
     )
-    model = load(CHAMPION)
-    model.predict(pl.DataFrame([model.records.example()]))
+    load(CHAMPION).predict(pl.DataFrame([read_json(CHAMPION / EXAMPLE)]))
     print(f"champion: {strategy}, in {CHAMPION}")
 
 

@@ -4,53 +4,56 @@ from __future__ import annotations
 
 from medgraft.config import stage_params
 from medgraft.construct import construct
+from medgraft.evaluation.answers import write_answers
 from medgraft.evaluation.predictions import load_study
 from medgraft.evaluation.summary import evaluate as judge
 from medgraft.preparation.arrays import check_seal
-from medgraft.reporting import figures, report
+from medgraft.reporting import card, checklists, report
+from medgraft.reporting.facts import gather
 from medgraft.reporting.readings import Asked, read_off
 from medgraft.stages.provenance import provenance
 from medgraft.stages.run import EVALUATION, FINETUNED, PREPARED, run
+
+PLACES = {"prepared": PREPARED, "finetuned": FINETUNED}
 
 
 def evaluate() -> None:
     """Write what the team reads; no model is loaded."""
     params = stage_params("evaluate")
     metrics = {name: construct(spec) for name, spec in params.metrics.items()}
+    asked = params.evaluation
     for folder in (PREPARED, PREPARED / "target", *FINETUNED.glob("*/")):
         check_seal(folder)
-    study = load_study(PREPARED, FINETUNED)
+    study = load_study(**PLACES)
     result = judge(
         study,
         metrics,
         primary=params.task.primary,
-        reference=params.evaluation.reference,
-        draws=params.evaluation.draws,
+        reference=asked.reference,
+        draws=asked.draws,
         seed=params.seed,
-        worthwhile=params.evaluation.worthwhile_difference,
+        worthwhile=asked.worthwhile_difference,
+        ship=asked.shipped,
     )
     result.write(EVALUATION)
-    places = {"prepared": PREPARED, "finetuned": FINETUNED}
-    drawn = figures.draw(study, result, metrics=metrics, **places, folder=EVALUATION / "figures")
-    drawn |= read_off(
+    write_answers(EVALUATION, study, result.champion.strategy, level=asked.set_level)
+    drawn = read_off(
         study,
         result,
         metrics,
-        **places,
-        asked=Asked(params.evaluation.set_level, params.evaluation.sensitivity),
+        **PLACES,
+        asked=Asked(asked.set_level, asked.sensitivity, asked.cost),
         seed=params.seed,
         folder=EVALUATION,
     )
+    about = {"notice": params.cohort.notice, "provenance": provenance()}
+    places = {"prepared": PREPARED, "metrics": metrics, **about}
     report.write(
-        EVALUATION / "report.html",
-        study=study,
-        evaluation=result,
-        metrics=metrics,
-        prepared=PREPARED,
-        figures=drawn,
-        notice=params.cohort.notice,
-        provenance=provenance(),
+        EVALUATION / "report.html", study=study, evaluation=result, figures=drawn, **places
     )
+    facts = gather(EVALUATION, finetuned=FINETUNED, **places)
+    card.write(EVALUATION, facts)
+    checklists.write(EVALUATION, facts)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,22 @@ from typing import Any
 
 from medgraft.config import stage_params
 from medgraft.preparation.arrays import read, read_design
-from medgraft.stages.run import FINETUNED, PREPARED, PRETRAINED, run
+from medgraft.stages.run import FINETUNED, PREPARED, PRETRAINED, SCRATCH, inputs, run
 
 
 def finetune(name: str) -> None:
     """Carry out the strategy of this name."""
+    from medgraft.training.on_ray import spread
+    from medgraft.training.resume import resumable
+
     params = stage_params("finetune", key=name)
-    carry_out(name, params, prepared=PREPARED, pretrained=PRETRAINED, out=FINETUNED / name)
+    folders = (PREPARED, PREPARED / "source", PREPARED / "target", PRETRAINED)
+
+    def train() -> None:
+        with resumable(SCRATCH / f"finetune@{name}", inputs(params, *folders)):
+            carry_out(name, params, prepared=PREPARED, pretrained=PRETRAINED, out=FINETUNED / name)
+
+    spread(params.trainer, train, scratch=SCRATCH)
 
 
 def carry_out(name: str, params: Any, *, prepared: Path, pretrained: Path, out: Path) -> None:

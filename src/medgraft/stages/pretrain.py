@@ -7,12 +7,21 @@ from typing import Any
 
 from medgraft.config import stage_params
 from medgraft.preparation.arrays import read, read_design
-from medgraft.stages.run import PREPARED, PRETRAINED, run
+from medgraft.stages.run import PREPARED, PRETRAINED, SCRATCH, inputs, run
 
 
 def pretrain() -> None:
     """Write the source networks."""
-    carry_out(stage_params("pretrain"), prepared=PREPARED, out=PRETRAINED)
+    from medgraft.training.on_ray import spread
+    from medgraft.training.resume import resumable
+
+    params = stage_params("pretrain")
+
+    def train() -> None:
+        with resumable(SCRATCH / "pretrain", inputs(params, PREPARED, PREPARED / "source")):
+            carry_out(params, prepared=PREPARED, out=PRETRAINED)
+
+    spread(params.trainer, train, scratch=SCRATCH)
 
 
 def carry_out(params: Any, *, prepared: Path, out: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from medgraft.config import declared, pick, project_root, read_params, stage_params
-from medgraft.stages.made import home, located, read, remember, results
+from medgraft.stages.made import home, located, read, remember, results, writer
 from medgraft.stages.provenance import provenance
 from medgraft.stages.run import CHAMPION, RAN, WORK, run
 
@@ -40,7 +40,11 @@ def log(uri: str, path: Path) -> None:
         params=children,
         uri=uri,
         experiment=cohort,
-        tags=provenance() | {"dvc_exp": os.environ.get("DVC_EXP_NAME", "")},
+        tags=provenance()
+        | {
+            "dvc_exp": os.environ.get("DVC_EXP_NAME", ""),
+            tracking.WRITER: writer(),
+        },
         reused=set(children) - {marker.name for marker in RAN.glob("*")} - {"pipeline"},
         previous={stage: made[name] for stage, name in names.items() if name in made},
     )

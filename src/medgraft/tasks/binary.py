@@ -12,6 +12,12 @@ from medgraft.tasks.task import Classes, Floats
 class Binary(Classes):
     """Two classes."""
 
+    figures = ("calibration", "roc")
+
+    def about(self, outcome: Mapping[str, Any]) -> list[str]:
+        """The second class."""
+        return [str(outcome["classes"][1])]
+
     def outputs(self, outcome: Mapping[str, Any]) -> int:
         """A logit."""
         del outcome

@@ -8,6 +8,9 @@ from medgraft.tasks.task import Classes, Floats
 class Multiclass(Classes):
     """Several classes."""
 
+    only_differences = True
+    figures = ("calibration",)
+
     def probabilities(self, raw: Floats) -> Floats:
         """Of every class, [m, C]."""
         chance: Floats = softmax(raw, axis=1)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from scipy.special import expit
 
-from medgraft.tasks.task import EPS, NO_TIMES, Floats, Integers, Part, Task, named
+from medgraft.tasks.task import EPS, NO_TIMES, Floats, Integers, Part, Quantity, Task, named
 
 LEAST_STRATUM = 10
 """So few rows cannot be spread over folds; they join the largest stratum."""
@@ -15,6 +15,8 @@ LEAST_STRATUM = 10
 
 class Multilabel(Task):
     """Labels, y [n, L] of 0 and 1, NaN where not recorded."""
+
+    figures = ("labels", "calibration")
 
     def probabilities(self, raw: Floats) -> Floats:
         """Of every label, [m, L]."""
@@ -45,6 +47,15 @@ class Multilabel(Task):
         for i, label in enumerate(names):
             known = ~np.isnan(y[:, i])
             yield Part(label, known, y[known, i], ("no", "yes"))
+
+    def quantities(
+        self, y: Floats, name: str, names: Sequence[str], unit: str
+    ) -> Iterator[Quantity]:
+        """Each label, among rows that recorded it."""
+        del name, unit
+        known = (~np.isnan(y)).astype(float)
+        for i, label in enumerate(names):
+            yield Quantity(label, "", np.nan_to_num(y[:, i]), known[:, i])
 
     def sizes(self, y: Floats, names: Sequence[str]) -> dict[str, int]:
         """How many rows have each label."""

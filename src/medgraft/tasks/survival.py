@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from medgraft.tasks.task import EPS, NO_TIMES, Floats, Integers, Part, Task, named
+from medgraft.tasks.task import EPS, NO_TIMES, Floats, Integers, Part, Quantity, Task, named
 
 
 class Survival(Task):
     """Time and event, y [n, 2]; an event of 0 is a censoring."""
 
     loss = "log loss on the time grid"
+    figures = ("kaplan_meier", "survival_calibration", "over_time")
 
     def probabilities(self, raw: Floats) -> Floats:
         """Survival at the horizons, [m, T]."""
@@ -52,6 +53,16 @@ class Survival(Task):
         yield Part(f"the time of {name}", everyone, y[:, 0], ())
         yield Part(f"the event of {name}", everyone, y[:, 1], ("censored", "event"))
 
+    def quantities(
+        self, y: Floats, name: str, names: Sequence[str], unit: str
+    ) -> Iterator[Quantity]:
+        """Events per time; compared by the log-rank score."""
+        del name, names
+        time, event = y[:, 0], y[:, 1]
+        score = event - cumulative_hazard(time, event)
+        per = f"per {unit}" if unit else ""
+        yield Quantity("events per time", per, event, time, share=False, score=score)
+
     def sizes(self, y: Floats, names: Sequence[str]) -> dict[str, int]:
         """How many had the event."""
         del names
@@ -60,6 +71,15 @@ class Survival(Task):
     def columns(self, answers: Floats, outcome: Mapping[str, Any]) -> list[pl.Series]:
         """Survival at each horizon."""
         return named("survival", [f"{horizon:g}" for horizon in outcome["horizons"]], answers)
+
+
+def cumulative_hazard(time: Floats, event: Floats) -> Floats:
+    """Nelson & Aalen's estimate at every row's time; event minus it is the log-rank score."""
+    at = np.unique(time)
+    place = np.searchsorted(at, time)
+    events = np.bincount(place, event, len(at))
+    at_risk = np.bincount(place, minlength=len(at))[::-1].cumsum()[::-1]
+    return np.asarray(np.cumsum(events / at_risk)[place])
 
 
 TASK = Survival()

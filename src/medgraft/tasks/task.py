@@ -39,11 +39,33 @@ class Part:
     classes: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Quantity:
+    """How often or how much of an outcome there is: sum(above) / sum(below) over rows [n].
+
+    share: whether it is one, 0 to 1. score: [n], what a comparison of cohorts compares; None:
+    above - ratio of both * below.
+    """
+
+    name: str
+    unit: str
+    above: Floats
+    below: Floats
+    share: bool = True
+    score: Floats | None = None
+
+
 class Task(ABC):
     """A kind of outcome; `y` is [n] or [n, k], raw outputs what its heads answer."""
 
     loss: ClassVar[str] = "log loss"
     """What `row_losses` are called in a sentence."""
+    one_answer: ClassVar[bool] = False
+    """Whether a patient has one true answer, a class or a value, whose `surprise` is defined."""
+    only_differences: ClassVar[bool] = False
+    """Whether raw outputs mean something by their differences alone."""
+    figures: ClassVar[tuple[str, ...]] = ()
+    """What is drawn of it beside what is drawn of every outcome; `reporting/figures.py`."""
 
     def width(self, outcome: Mapping[str, Any]) -> int:
         """How many numbers `probabilities` gives a patient. outcome: of schema.json."""
@@ -78,6 +100,31 @@ class Task(ABC):
     def parts(self, name: str, y: Floats, names: Sequence[str]) -> Iterator[Part]:
         """The outcome's numbers, one by one; `names` of its classes or labels."""
 
+    @abstractmethod
+    def quantities(
+        self, y: Floats, name: str, names: Sequence[str], unit: str
+    ) -> Iterator[Quantity]:
+        """How often or how much there is of it; `names` of its classes or labels."""
+
+    def about(self, outcome: Mapping[str, Any]) -> list[str]:
+        """What each raw output is about: a class, label, horizon or the value."""
+        horizons = [f"{horizon:g}" for horizon in outcome["horizons"] or ()]
+        return [str(name) for name in outcome["classes"] or horizons or [outcome["name"]]]
+
+    def surprise(self, y: Floats, said: Floats) -> Floats:
+        """How implausible the truth [n] is by what was said [n, C], where there is one answer."""
+        raise NotImplementedError
+
+    def plausible(
+        self, answers: Floats, reach: float, outcome: Mapping[str, Any]
+    ) -> list[pl.Series]:
+        """What else may be true, as columns, where there is one answer.
+
+        answers: [n, C]; NaN becomes empty. reach: the `surprise` up to which an answer is kept.
+        """
+        del answers, reach, outcome
+        return []
+
     def sizes(self, y: Floats, names: Sequence[str]) -> dict[str, int]:
         """How many rows have each class, label or event; nothing for a value."""
         return {label: int((y == index).sum()) for index, label in enumerate(names)}
@@ -89,6 +136,8 @@ class Task(ABC):
 
 class Classes(Task):
     """One class out of two or more; y [n] is its index."""
+
+    one_answer = True
 
     def row_losses(self, y: Floats, said: Floats, horizons: Floats = NO_TIMES) -> Floats:
         """Minus the log probability of the true class, in nats."""
@@ -104,6 +153,19 @@ class Classes(Task):
         """The outcome itself."""
         yield Part(name, np.ones(len(y), bool), y, tuple(names))
 
+    def quantities(
+        self, y: Floats, name: str, names: Sequence[str], unit: str
+    ) -> Iterator[Quantity]:
+        """Every class; of two, the second."""
+        del name, unit
+        for i in range(len(names) == 2, len(names)):
+            yield Quantity(names[i], "", (y == i).astype(float), np.ones(len(y)))
+
+    def surprise(self, y: Floats, said: Floats) -> Floats:
+        """1 minus the probability of the true class."""
+        of_truth: Floats = np.take_along_axis(said, y.astype(np.int64)[:, None], axis=1)[:, 0]
+        return 1 - of_truth
+
     def columns(self, answers: Floats, outcome: Mapping[str, Any]) -> list[pl.Series]:
         """The likeliest class, and the probability of each."""
         names, given = outcome["classes"], ~np.isnan(answers[:, 0])
@@ -111,6 +173,15 @@ class Classes(Task):
         labels = [names[i] if has else None for i, has in zip(likeliest, given, strict=True)]
         predicted = pl.Series("predicted", labels, dtype=pl.String)
         return [predicted, *named("probability", names, answers)]
+
+    def plausible(
+        self, answers: Floats, reach: float, outcome: Mapping[str, Any]
+    ) -> list[pl.Series]:
+        """The classes that may be true, parted by " or "; the likeliest always is among them."""
+        kept = (1 - answers <= reach) | (answers == answers.max(axis=1, keepdims=True))
+        names = np.array(outcome["classes"], dtype=object)
+        sets = [" or ".join(names[row]) or None for row in kept]
+        return [pl.Series("plausible", sets, dtype=pl.String)]
 
 
 def named(noun: str, of: Sequence[str], answers: Floats) -> list[pl.Series]:

@@ -74,7 +74,8 @@ class Batches:
         world: how many processes share a batch.
         augment: changes a replica's batch, e.g. hides features.
         view: changes it on the device; its draws ``[k, R, b, p]`` come with the batch.
-        first: steps already done.
+        first: steps of earlier trainings.
+        resumed: steps of this training that are done.
     """
 
     x: np.ndarray
@@ -89,12 +90,13 @@ class Batches:
     augment: Augment | None = None
     view: View | None = None
     first: int = 0
+    resumed: int = 0
 
     def __len__(self) -> int:
-        return math.ceil((self.steps - self.first) / self.chunk)
+        return math.ceil((self.steps - self.first - self.resumed) / self.chunk)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        for start in range(self.first, self.steps, self.chunk):
+        for start in range(self.first + self.resumed, self.steps, self.chunk):
             yield self.take(start, min(start + self.chunk, self.steps))
 
     def take(self, start: int, stop: int) -> tuple[Tensor, ...]:
@@ -149,7 +151,7 @@ class Pairs:
         return len(self.main)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        done = 0
+        done = self.main.resumed
         for ours, theirs in zip(self.main, self.beside, strict=True):
             steps = torch.arange(done, done + len(ours[0]), dtype=torch.float32)
             share = steps / (self.main.steps - self.main.first)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from medgraft.config import FitConfig, Strategy, Target, TrainerConfig
+from medgraft.config import FitConfig, Strategy, Target, TrainerConfig, leads
 from medgraft.construct import construct, locate
 from medgraft.errors import ConfigError
 from medgraft.networks.model import Network, build
@@ -20,7 +20,7 @@ from medgraft.training import replicas, weights
 from medgraft.training.batches import hide
 from medgraft.training.classical import fit_one, reader
 from medgraft.training.finish import finished
-from medgraft.training.fit import HISTORY, leads, outputs
+from medgraft.training.fit import HISTORY, outputs
 from medgraft.training.guide import Guide, train
 from medgraft.training.patients import Patients
 from medgraft.training.pretrain import fitted, patients_of

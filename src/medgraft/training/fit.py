@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
-import warnings
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,9 +15,11 @@ from medgraft.config import FitConfig, TrainerConfig
 from medgraft.construct import construct
 from medgraft.errors import ConfigError
 from medgraft.networks.model import Network
+from medgraft.training import resume
 from medgraft.training.batches import Batches, Pairs, View, chunk, padded, together
 from medgraft.training.course import PLAIN, Course
 from medgraft.training.patients import Patients
+from medgraft.training.processes import gathered, others_alive, shares
 from medgraft.training.replicas import Replicas, State
 
 HISTORY = {
@@ -40,7 +40,10 @@ def fit(
     trainer: TrainerConfig,
     course: Course = PLAIN,
 ) -> tuple[State, pl.DataFrame]:
-    """Train all replicas, at most ``trainer.replicas_at_once`` together.
+    """Train all replicas, at most ``trainer.replicas_at_once`` together in each process.
+
+    Several processes take replicas of their own or a part of every batch, as ``trainer.share``
+    says; all of them return the same.
 
     Returns:
         Each replica's values at its best validation loss, and the history (replica, step,
@@ -48,41 +51,52 @@ def fit(
     """
     if not trained:
         return state, pl.DataFrame(schema=HISTORY)
-    states, histories = [], []
-    for start in range(0, len(patients.seeds), trainer.replicas_at_once):
-        which = slice(start, start + trainer.replicas_at_once)
+    from medgraft.training.lightning import lightning_trainer  # which takes seconds to import
+
+    count, world = len(patients.seeds), lightning_trainer(trainer).world_size
+    apart = world > 1 and trainer.share == "replicas" and count >= world
+    split = world if apart else 1
+    found: dict[int, tuple[State, pl.DataFrame]] = {}
+    for turn in shares(count, world=split, at_once=trainer.replicas_at_once):
+        runner = lightning_trainer(trainer, apart=apart)
+        which = turn[runner.global_rank if apart else 0]
         part = {name: value[which] for name, value in state.items()}
         replicas = Replicas(template, part, trained)
         history = fit_together(
-            replicas,
-            patients.some(which),
-            config=config,
-            trainer=trainer,
-            course=course,
+            replicas, patients.some(which), runner, config=config, trainer=trainer, course=course
         )
-        states.append(replicas.state())
-        rows = history_frame(history, first=start)
-        histories.append(rows.with_columns(pl.col("step") + course.first))
+        rows = history_frame(history, first=which.start)
+        own = replicas.state(), rows.with_columns(pl.col("step") + course.first)
+        for one, told in zip(turn, gathered(own, world=split), strict=True):
+            found.setdefault(one.start, told)
+    states, histories = zip(*(found[start] for start in sorted(found)), strict=True)
     return {name: torch.cat([s[name] for s in states]) for name in state}, pl.concat(histories)
 
 
 def fit_together(
     replicas: Replicas,
     patients: Patients,
+    runner: Any,
     *,
     config: FitConfig,
     trainer: TrainerConfig,
     course: Course,
 ) -> list[dict[str, Any]]:
     """Train some replicas in place under one Lightning trainer; returns the checks."""
-    from medgraft.training.module import ReplicaModule  # Lightning takes seconds to import
+    from medgraft.training.lightning import ReplicasApart
+    from medgraft.training.module import ReplicaModule
 
-    runner = lightning_trainer(trainer)
-    if config.batch_size % runner.world_size:
-        raise ConfigError(
-            f"batch_size {config.batch_size}: expected a multiple of {runner.world_size}, the "
-            "processes that share a batch"
-        )
+    apart = isinstance(runner.strategy, ReplicasApart)
+    rank, world = (0, 1) if apart else (runner.global_rank, runner.world_size)
+    progress = resume.progress(rank, owner=runner.global_rank if apart else 0)
+    if progress.done:
+        progress.take_over(replicas)
+        if world == 1 and not apart:
+            return progress.history
+    check_shares(config, trainer, patients, world)
+    if trainer.compile:
+        check_compiler(trainer)
+        replicas.compile()
     steps = config.max_steps or trainer.max_steps
     view = construct(config.augment) if config.augment else None
     module = ReplicaModule(
@@ -93,19 +107,62 @@ def fit_together(
         patience=trainer.patience,
         view=view,
         factor=construct(config.schedule, steps=steps) if config.schedule else None,
+        parts=trainer.accumulate,
         course=course,
     )
+    module.go_on(progress)
     shape = {
         "size": config.batch_size,
         "steps": course.first + steps,
         "first": course.first,
+        # Processes meet even where nothing is left to train.
+        "resumed": steps if progress.done else progress.steps,
         # DDP averages gradients once per call of the training step.
-        "chunk": trainer.check_every if runner.world_size == 1 else 1,
-        "rank": runner.global_rank,
-        "world": runner.world_size,
+        "chunk": trainer.check_every if world == 1 else 1,
+        "rank": rank,
+        "world": world,
     }
-    runner.fit(module, shown(patients, shape, view))
+    with resume.told_by_lightning(), others_alive():
+        runner.fit(module, shown(patients, shape, view))
+    if not progress.done:
+        progress.finish(module)
     return module.history
+
+
+def check_shares(config: FitConfig, trainer: TrainerConfig, patients: Patients, world: int) -> None:
+    """Refuse batches that cannot be taken in equal parts.
+
+    Raises:
+        ConfigError: that.
+    """
+    size, parts = config.batch_size, trainer.accumulate
+    if size % world:
+        raise ConfigError(
+            f"batch_size {size}: expected a multiple of {world}, the processes that share a batch"
+        )
+    if parts == 1:
+        return
+    if size % parts:
+        raise ConfigError(f"batch_size {size}: expected a multiple of trainer.accumulate {parts}")
+    if world > 1:
+        raise ConfigError(
+            f"trainer.accumulate {parts}: expected 1 where {world} processes share every batch"
+        )
+    if patients.beside:
+        raise ConfigError(
+            f"trainer.accumulate {parts}: expected 1 for strategies that show both cohorts at once"
+        )
+
+
+def check_compiler(trainer: TrainerConfig) -> None:
+    """Refuse to compile for a CPU without a compiler, where torch would end in a page.
+
+    Raises:
+        ConfigError: that.
+    """
+    compilers = [os.environ.get("CXX", "g++"), "clang++"]
+    if trainer.accelerator == "cpu" and not any(map(shutil.which, compilers)):
+        raise ConfigError("trainer.compile: expected a C++ compiler (g++) on this machine")
 
 
 def shown(patients: Patients, shape: Mapping[str, int], view: View | None) -> Batches | Pairs:
@@ -125,37 +182,6 @@ def batches_of(patients: Patients, shape: Mapping[str, int], view: View | None =
         view=view,
         **shape,
     )
-
-
-def lightning_trainer(config: TrainerConfig) -> Any:
-    """A Lightning trainer that prints nothing a user cannot act on."""
-    import pytorch_lightning
-
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
-    warnings.filterwarnings("ignore", message="Grad strides do not match")
-    torch.set_num_threads(config.threads)
-    return pytorch_lightning.Trainer(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        num_nodes=config.num_nodes,
-        strategy=config.strategy,
-        precision=config.precision,
-        max_epochs=1,
-        deterministic=True,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        # Lightning draws it on the output; a redirected one would keep it.
-        enable_progress_bar=sys.stdout.isatty() and sys.stderr.isatty(),
-        use_distributed_sampler=False,
-    )
-
-
-def leads() -> bool:
-    """True in the one process that writes results, whoever started the processes."""
-    ranks = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
-    return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 def history_frame(history: list[dict[str, Any]], *, first: int) -> pl.DataFrame:

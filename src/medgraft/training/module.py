@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from medgraft.construct import construct
+from medgraft.training import resume
 from medgraft.training.batches import View, chunk, padded, stream
 from medgraft.training.course import PLAIN, Course
 from medgraft.training.patients import Patients
@@ -34,6 +35,7 @@ class ReplicaModule(pl.LightningModule):
         patience: checks without improvement.
         view: changes training batches on the device, e.g. turns images.
         factor: what the learning rate is multiplied by at each step.
+        parts: in which a batch is taken, their gradients added up.
         course: what is particular about this training.
     """
 
@@ -41,7 +43,7 @@ class ReplicaModule(pl.LightningModule):
     best_loss: Tensor
     waited: Tensor
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (each is a setting of its own)
         self,
         replicas: Replicas,
         *,
@@ -51,6 +53,7 @@ class ReplicaModule(pl.LightningModule):
         patience: int,
         view: View | None = None,
         factor: Callable[[int], float] | None = None,
+        parts: int = 1,
         course: Course = PLAIN,
     ) -> None:
         super().__init__()
@@ -59,14 +62,17 @@ class ReplicaModule(pl.LightningModule):
         self.cohort = (patients.x, patients.y, *padded(patients.validation))
         self.check_every, self.patience = check_every, patience
         self.factor, self.question = factor, patients.question
-        self.view, self.course = view, course
-        self.steps = 0
-        self.history: list[dict[str, Any]] = []
+        self.view, self.course, self.parts = view, course, parts
+        self.go_on(resume.NONE)
         count = replicas.count
         self.best = {name: value.clone() for name, value in replicas.changing().items()}
         self.register_buffer("best_loss", torch.full((count,), torch.inf))
         self.register_buffer("waited", torch.zeros(count, dtype=torch.long))
         self.train_losses: list[Tensor] = []
+
+    def go_on(self, progress: resume.Progress) -> None:
+        """Begin where an earlier process was ended in this very training."""
+        self.progress, self.steps, self.history = progress, progress.steps, progress.history
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimiser: AdamW over stacked tensors is AdamW over each replica's.
@@ -85,13 +91,15 @@ class ReplicaModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Bring the kept values to the device; a model one starts from is the first to beat."""
+        self.progress.begin(self)
         self.best = {name: value.to(self.device) for name, value in self.best.items()}
-        if self.course.start_counts:
+        if self.progress.saved:
+            resume.restore(self, self.progress.saved)
+        elif self.course.start_counts:
             self.best_loss = self.validation_loss()
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """A chunk of optimiser steps: what ``Batches`` or ``Pairs`` give, ``[k, R, b, ...]``."""
-        del batch_idx
         # Lightning's own wrappers cost a tenth of a small step; only loss scaling needs them, and
         # processes that share a batch: without them each would train on its own part alone.
         wrapped = self.trainer.precision == "16-mixed" or self.trainer.world_size > 1
@@ -101,6 +109,8 @@ class ReplicaModule(pl.LightningModule):
             self.one_step(self.viewed(given) if self.view else given, optimizer, backward)
         if self.steps % self.check_every == 0:
             self.check()
+            if batch_idx + 1 < self.trainer.num_training_batches and not self.trainer.should_stop:
+                self.progress.keep(self)
 
     def viewed(self, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One step's patients as the view shows them, of either cohort; its draws are used up."""
@@ -117,11 +127,15 @@ class ReplicaModule(pl.LightningModule):
             for group in optimizer.param_groups:
                 base = group.setdefault("base_lr", group["lr"])
                 group["lr"] = base * self.factor(self.steps)
-        losses = self.replicas(*given).mean(dim=1)
         optimizer.zero_grad()
-        backward(losses.sum())
+        cuts = (one.chunk(self.parts, dim=1) for one in given)
+        seen = []
+        for part in zip(*cuts, strict=True) if self.parts > 1 else [given]:
+            losses = self.replicas(*part).mean(dim=1)
+            backward(losses.sum() / self.parts)
+            seen.append(losses.detach())
         optimizer.step()
-        self.train_losses.append(losses.detach())
+        self.train_losses.append(torch.stack(seen).mean(0))
         self.steps += 1
 
     def on_train_end(self) -> None:
@@ -164,6 +178,11 @@ class ReplicaModule(pl.LightningModule):
     def shared(self, value: Tensor) -> Tensor:
         """The mean over the processes that share a batch."""
         return self.trainer.strategy.reduce(value, reduce_op="mean")
+
+    def any(self, told: bool) -> bool:
+        """Whether any of the processes that share a batch says so."""
+        said = torch.tensor(float(told), device=self.device)
+        return bool(self.trainer.strategy.reduce(said, reduce_op="max"))
 
     def record(self, validation_loss: Tensor) -> None:
         """One row of history; the training loss is the mean since the last one."""

@@ -9,14 +9,14 @@ from typing import Any
 import polars as pl
 import torch
 
-from medgraft.config import PretrainConfig, TrainerConfig
+from medgraft.config import PretrainConfig, TrainerConfig, leads
 from medgraft.construct import construct
 from medgraft.networks.model import Network
 from medgraft.preparation.arrays import Prepared, seal, write_table
 from medgraft.training import replicas, weights
 from medgraft.training.batches import hide
 from medgraft.training.finish import finished
-from medgraft.training.fit import fit, leads
+from medgraft.training.fit import fit
 from medgraft.training.patients import Patients
 from medgraft.training.pretexts.supervised import Supervised
 from medgraft.training.replicas import State
@@ -65,7 +65,7 @@ def pretrain(
         shown,
         trained=names,
         config=config,
-        trainer=trainer,
+        trainer=trainer.model_copy(update={"share": "batches"}),  # few networks, many patients
     )
     trained |= finished(template, trained, patients)
     verify_preparation(trained, source, patients.train, spec=spec["input"])

@@ -66,6 +66,11 @@ class Replicas(nn.Module):
         """Values of all replicas, copied."""
         return {name: self.value(name).clone() for name in self.names}
 
+    def put(self, state: State) -> None:
+        """Take over the values of all replicas."""
+        for name in self.names:
+            self.value(name).copy_(state[name])
+
     def changing(self) -> State:
         """What training may change: trained parameters and running statistics (not copied)."""
         moves = [name for name in self.names if name in self.trained or "running_" in name]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from medgraft.errors import ConfigError
+
 State = dict[str, Tensor]
 ADAPTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 INSIDE = ".parametrizations.weight."
@@ -29,10 +31,11 @@ class Unchanged:
 
 
 class LowRank:
-    """LoRA: every weight of the encoder is ``w + alpha/rank * up @ down``, and ``up`` starts at 0.
+    """LoRA: an adapted weight is ``w + alpha/rank * up @ down``, and ``up`` starts at 0.
 
-    Hu et al., "LoRA: low-rank adaptation of large language models" (ICLR 2022). Linear layers and
-    convolutions over one or two axes; of a convolution all but the output channels are one axis.
+    Hu et al., "LoRA: low-rank adaptation of large language models" (ICLR 2022). Adapted are the
+    encoder's linear layers and convolutions over one or two axes; of a convolution all but the
+    output channels are one axis.
 
     Args:
         rank: of the change.
@@ -43,10 +46,21 @@ class LowRank:
         self.rank, self.scale = rank, alpha / rank
 
     def adapt(self, network: Any, state: State, seeds: Sequence[int]) -> tuple[Any, State]:
-        """A copy of the network that carries the changes, and its values ``[R, ...]``."""
+        """A copy of the network that carries the changes, and its values ``[R, ...]``.
+
+        Raises:
+            ConfigError: the encoder has no layer that can be adapted.
+        """
         changed, values = copy.deepcopy(network), dict(state)
         chances = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-        for name, layer in list(layers(changed)):
+        adapted = list(layers(changed))
+        if not adapted:
+            raise ConfigError(
+                f"the encoder {type(network.encoder).__name__} has no linear layer and no "
+                "convolution over one or two axes, so a low-rank change has nothing to adapt; "
+                "leave lora out of strategies, or take fine_tune"
+            )
+        for name, layer in adapted:
             original = values.pop(f"{name}.weight")
             outer, inner = original.shape[1], original[0, 0].numel()
             change = Change(outer, inner, rank=self.rank, scale=self.scale)

@@ -31,33 +31,35 @@ def intercept(
     outputs: np.ndarray, y: np.ndarray, task: str, horizons: Sequence[float] = ()
 ) -> tuple[np.ndarray, float]:
     """Correct the overall level; ``outputs [n, C]`` raw, ``y [n]`` or ``[n, k]``."""
-    if task == "regression":
-        return np.array([float((y - outputs[:, 0]).mean())]), 1.0
-    if task == "survival":
-        return hazards(outputs, y, horizons, slope_free=False)
-    best = solve(outputs, y, slope_free=False)
-    return best[:-1], 1.0
+    return OF_TASK.get(task, logits)(outputs, y, horizons, slope_free=False)
 
 
 def intercept_and_slope(
     outputs: np.ndarray, y: np.ndarray, task: str, horizons: Sequence[float] = ()
 ) -> tuple[np.ndarray, float]:
     """Correct level and spread; ``outputs [n, C]`` raw, ``y [n]`` or ``[n, k]``."""
-    if task == "regression":
-        return line(outputs[:, 0], y)
-    if task == "survival":
-        return hazards(outputs, y, horizons, slope_free=True)
-    best = solve(outputs, y, slope_free=True)
-    return best[:-1], float(best[-1])
+    return OF_TASK.get(task, logits)(outputs, y, horizons, slope_free=True)
 
 
-def line(outputs: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
+def line(
+    outputs: np.ndarray, y: np.ndarray, horizons: Sequence[float], *, slope_free: bool
+) -> tuple[np.ndarray, float]:
     """Least squares of the outcome on the output; the level alone where outputs do not vary."""
-    variance = float(outputs.var())
-    slope = (
-        float(np.mean((outputs - outputs.mean()) * (y - y.mean()))) / variance if variance else 1.0
-    )
-    return np.array([float(y.mean() - slope * outputs.mean())]), slope
+    del horizons
+    said = outputs[:, 0]
+    variance = float(said.var()) if slope_free else 0.0
+    covariance = float(np.mean((said - said.mean()) * (y - y.mean())))
+    slope = covariance / variance if variance else 1.0
+    return np.array([float(y.mean() - slope * said.mean())]), slope
+
+
+def logits(
+    outputs: np.ndarray, y: np.ndarray, horizons: Sequence[float], *, slope_free: bool
+) -> tuple[np.ndarray, float]:
+    """Intercepts ``[C]`` and slope of the smallest penalised log loss of classes or labels."""
+    del horizons
+    best = solve(outputs, y, slope_free=slope_free)
+    return best[:-1], float(best[-1]) if slope_free else 1.0
 
 
 def solve(outputs: np.ndarray, y: np.ndarray, *, slope_free: bool) -> np.ndarray:
@@ -98,6 +100,10 @@ def hazards(
 
     level, slope = minimize(objective, start.numpy(), jac=True, method="BFGS").x
     return level + (1 - slope) * mean.numpy(), float(slope)
+
+
+OF_TASK = {"regression": line, "survival": hazards}
+"""Other kinds of outcome have logits."""
 
 
 def log_loss(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:

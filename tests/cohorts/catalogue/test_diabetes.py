@@ -1,4 +1,6 @@
 import gzip
+import tracemalloc
+import zipfile
 
 import polars as pl
 import pytest
@@ -66,3 +68,25 @@ def test_damaged_mirror_is_refused(tmp_path):
     with pytest.raises(CohortError, match=r"diabetic_data\.csv\.gz: has sha256 .* not the same"):
         diabetes.materialise(tmp_path / "diabetes", tmp_path)
     assert not (tmp_path / "diabetes").exists()
+
+
+@pytest.mark.parametrize("inside", [None, diabetes.INSIDE, f"../../{diabetes.INSIDE}"])
+def test_bomb_in_the_mirror_is_not_unpacked(inside, tmp_path):
+    """500 MB of zeros, as gzip or in a zip whose only member is the right one, or leads out."""
+    packed = tmp_path / "mirror" / diabetes.MIRRORED
+    packed.parent.mkdir(parents=True)
+    zeros = bytes(500_000_000)
+    if inside is None:
+        packed.write_bytes(gzip.compress(zeros, 1))
+    else:
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr(inside, zeros)
+    del zeros
+    tracemalloc.start()
+    try:
+        with pytest.raises(CohortError, match=r"csv\.gz: (has sha256|cannot be unpacked)"):
+            diabetes.materialise(tmp_path / "diabetes", tmp_path / "mirror")
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
+    assert [path.name for path in tmp_path.iterdir()] == ["mirror"]

@@ -26,3 +26,10 @@ def test_equal_folder_is_left(tmp_path: Path) -> None:
     before = (tmp_path / "new" / "a").stat().st_mtime_ns
     files.write(tmp_path / "new", {"a": b"1"})
     assert (tmp_path / "new" / "a").stat().st_mtime_ns == before
+
+
+def test_empty_folder_is_filled(tmp_path: Path) -> None:
+    files.write(tmp_path, {"a": b"1"})
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    with pytest.raises(CohortError, match="exists and differs in a; move it away"):
+        files.write(tmp_path, {"a": b"2"})

@@ -19,7 +19,7 @@ def made(folder, **options):
 
 def true_risk(cohort, truth):
     """Risk [n] by the mechanism as truth.json states it, from what the cohort measured."""
-    weights, values = np.array(truth[cohort.name]["weights"]), cohort.values[:, 1:]
+    weights, values = np.array(truth[cohort.name]["weights"]), cohort.values[:, :-1]
     high, low = np.maximum(values - 0.5, 0), np.maximum(-values - 0.5, 0)
     score = high @ np.maximum(weights, 0) + low @ np.maximum(-weights, 0)
     return expit(truth[cohort.name]["intercept"] + 4 * score)
@@ -57,7 +57,7 @@ def test_shift_moves_small_hospital_alone(tmp_path):
     large, small, _ = made(tmp_path / "plain")
     also_large, shifted, _ = made(tmp_path / "shifted", shift=1.5)
     assert np.array_equal(large.values, also_large.values)
-    moved = np.abs(shifted.values - small.values)[:, 1:]
+    moved = np.abs(shifted.values - small.values)[:, :-1]
     assert np.allclose(moved, 1.5, atol=1e-3)
     assert np.array_equal(small.y, shifted.y)
 
@@ -65,7 +65,7 @@ def test_shift_moves_small_hospital_alone(tmp_path):
 def test_missing_share_is_met(tmp_path):
     large, small, _ = made(tmp_path, missing=0.2, target_patients=3000)
     for cohort in (large, small):
-        assert np.isnan(cohort.values[:, 1:]).mean() == pytest.approx(0.2, abs=0.01)
+        assert np.isnan(cohort.values[:, :-1]).mean() == pytest.approx(0.2, abs=0.01)
 
 
 def test_panel_follows_from_markers(tmp_path):

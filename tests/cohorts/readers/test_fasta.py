@@ -55,10 +55,19 @@ def test_zipped_equals_plain(folder, crlf):
     assert plain.lines.tolist() == zipped.lines.tolist()
 
 
-def test_fastq_is_read_alike(folder):
-    text = "@s1 first\nACGT\n+\nIIII\n@s2\nTTGA\n+\n@@@@\n"
-    (folder / "here.fastq").write_text(text)
-    found = read(folder / "here.fastq", expected=["id", "sequence"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n \t"])
+def test_lines_count_however_they_end(tmp_path, end):
+    (tmp_path / "here.fasta").write_bytes(end.join(["", ">s1", "AC", "GT", ">s2", "TT"]).encode())
+    table = read(tmp_path / "here.fasta", expected=["id", "sequence"])
+    assert table.cells["sequence"].to_list() == ["ACGT", "TT"]
+    assert table.lines.tolist() == [2, 5]
+
+
+@pytest.mark.parametrize("name", ["here.fastq", "here.fastq.gz"])
+def test_fastq_is_read_alike(folder, name):
+    text = b"@s1 first\nACGT\n+\nIIII\n@s2\nTTGA\n+\n@@@@\n"
+    (folder / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    found = read(folder / name, expected=["id", "sequence"])
     assert found.cells.rows() == [("s1", "ACGT"), ("s2", "TTGA")]
     assert found.lines.tolist() == [1, 5]
 

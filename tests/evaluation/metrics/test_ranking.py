@@ -4,6 +4,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from medgraft.evaluation.metrics.metric import silent_folds
 from medgraft.evaluation.metrics.ranking import Auprc, Auroc
 
 ONE_FOLD = np.zeros(60, dtype=np.int64)
@@ -79,6 +80,14 @@ def test_multiclass_macro_equals_sklearn():
     one_hot = np.eye(3)[outcome.astype(int)]
     expected = [average_precision_score(one_hot, prediction, sample_weight=w) for w in weight]
     np.testing.assert_allclose(Auprc()(outcome, prediction, weight, ONE_FOLD), expected)
+
+
+def test_fold_of_one_class_is_counted():
+    """Two runs: the one case lies alone in a fold, then beside controls."""
+    case, fold = np.array([1.0, 0, 0, 0]), np.array([[0, 1, 1, 0], [0, 1, 1, 1]])
+    said = np.stack([binary(np.array([0.2, 0.8, 0.3, 0.1]))] * 2)
+    assert silent_folds(Auroc(), case, said, fold) == 3
+    assert silent_folds(Auprc(), case, said, fold) == 0
 
 
 def test_undefined_without_comparable_pair():

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from medgraft.construct import construct
+from medgraft.errors import ConfigError
 from medgraft.networks.model import build
 from medgraft.training import replicas
 from medgraft.training.replicas import Replicas
@@ -127,3 +128,10 @@ def test_transformer_knows_places():
     x = tokens(1, 32)
     shuffled = x.view(1, 8, 4)[:, torch.randperm(8, generator=torch.Generator().manual_seed(1))]
     assert not torch.allclose(net(x), net(shuffled.reshape(1, 32)), atol=1e-4)
+
+
+def test_more_stretches_than_positions_are_refused():
+    encoder = construct(CNN | {"stretches": 12, "shrink": 3}, inputs=4)
+    maps = encoder(torch.zeros(2, 4, LENGTH))
+    with pytest.raises(ConfigError, match="stretches: got 12, expected at most 11, the positions"):
+        encoder.pool(maps[-1])

@@ -20,6 +20,7 @@ URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/00296/dataset_d
 INSIDE = "dataset_diabetes/diabetic_data.csv"
 MIRRORED = "diabetes_130us/diabetic_data.csv.gz"
 SHA256 = "0689e7ec031237dc63031b938805c48377748761a3b26acab621567afa24df97"  # of the csv
+SIZE = 19_159_383  # bytes of it; whatever unpacks to more is another file
 # IDs_mapping.csv; types 5, 6 and 8 are not known, 4 (newborn) and 7 (trauma) are 31 admissions.
 TYPES = {"emergency": "1", "urgent": "2", "elective": "3"}
 DIED, HOSPICE = ("11", "19", "20", "21"), ("13", "14")
@@ -81,9 +82,9 @@ def materialise(folder: Path, mirror: Path | None) -> None:
 def _unpack(packed: bytes) -> bytes:
     """The csv from UCI's zip, or from the mirror's gzip."""
     if not packed.startswith(b"PK"):
-        return gzip.decompress(packed)
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        return archive.read(INSIDE)
+        return gzip.GzipFile(fileobj=io.BytesIO(packed)).read(SIZE + 1)
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive, archive.open(INSIDE) as file:
+        return file.read(SIZE + 1)
 
 
 def prepare(data: bytes) -> pl.DataFrame:

@@ -52,12 +52,12 @@ def verify(data: bytes, sha256: str, *, where: str) -> None:
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a new folder at once: it appears complete or not at all.
 
-    An equal folder is left as it is.
+    An equal folder is left as it is, an empty one filled.
 
     Raises:
         CohortError: the folder exists and holds something else, or cannot be written.
     """
-    if folder.exists():
+    if folder.exists() and not _is_empty(folder):
         _require_equal(folder, files)
         return
     try:
@@ -70,6 +70,10 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
             staged.rename(folder)
     except OSError as error:
         raise CohortError(f"{folder}: cannot be written: {error.strerror}") from None
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _require_equal(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -85,6 +89,8 @@ def _require_equal(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _copy(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise CohortError(f"{path}: is no file; expected one in the mirror")
     try:
         return path.read_bytes()
     except OSError as error:

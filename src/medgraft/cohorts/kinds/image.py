@@ -22,7 +22,8 @@ class Image(Measured):
     `resize: fit` scales what is larger or smaller and fills with black, so that shapes are kept;
     `exact` refuses it. `window` (centre, width) is how DICOM values become grey; without it each
     file's own window decides, and a file without one is stretched from its darkest to its
-    brightest value.
+    brightest value. `identifier: true` where a file's name tells who the patient is: messages
+    then give the line of the list alone.
     """
 
     kind: Literal["image"]
@@ -31,6 +32,7 @@ class Image(Measured):
     mode: Literal["grey", "colour"] = "grey"
     resize: Literal["exact", "fit"] = "exact"
     window: tuple[float, Annotated[float, Field(gt=0)]] | None = None
+    identifier: bool = False
 
     @property
     def channels(self) -> int:
@@ -54,6 +56,8 @@ class Image(Measured):
         """What is wrong with one cell: `column xray: "a.png" is 8-bit colour, expected …`."""
         if reading.missing[row]:
             return f"column {name}: missing, expected an image"
+        if self.identifier:
+            return f"column {name}: the image {reading.why[row]}"
         cell = cells[row]
         shown = cell if len(cell) <= SHOWN else f"{cell[:SHOWN]}…"
         return f'column {name}: "{shown}" {reading.why[row]}'

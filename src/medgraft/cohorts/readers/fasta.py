@@ -1,21 +1,24 @@
 """FASTA and FASTQ, plain or gzipped, with an optional table of labels beside them."""
 
 import io
+import re
 from collections.abc import Iterator, Sequence
+from itertools import count, islice
 from pathlib import Path
 
 import dnaio
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from medgraft.cohorts.files import content, inside
+from medgraft.cohorts.files import inside, opened
 from medgraft.cohorts.readers import csv
 from medgraft.cohorts.table import Problem, RawTable, header_problems, refuse
 from medgraft.errors import CohortError
 
 ID, SEQUENCE = "id", "sequence"
 FORMATS = {b">": "fasta", b"@": "fastq"}
+COLUMNS = {ID: pl.String, SEQUENCE: pl.String, "line": pl.Int64}
+EMPTY = "is empty, expected a sequence"
+BLOCK = 20_000  # records held as Python objects at a time
 
 
 def read(
@@ -61,33 +64,62 @@ def read(
     return RawTable(cells, records["line"].to_numpy(), tuple(problems), records[ID])
 
 
+def blocks(
+    path: Path, *, expected: Sequence[str], optional: Sequence[str] = (), rows: int = BLOCK
+) -> Iterator[RawTable]:
+    """As `read` without labels, at most `rows` records at a time; at least one table.
+
+    A record that comes twice is given twice: to know, all names would have to be kept.
+    """
+    for records in _blocks(path, rows):
+        empty = records[SEQUENCE].str.len_bytes() == 0
+        full = records.filter(~empty)
+        cells = _named(path, full, expected, optional)
+        problems = tuple(_each(records.filter(empty), EMPTY))
+        yield RawTable(cells, full["line"].to_numpy(), problems, full[ID])
+
+
 def _records(path: Path) -> pl.DataFrame:
     """Columns id, sequence, line (where the record begins) of every record in the file."""
-    data = content(path).replace(b"\r\n", b"\n")
-    begins = data.lstrip()[:1]
+    return pl.concat(_blocks(path, BLOCK))
+
+
+def _blocks(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+    """The columns of `_records`, at most `rows` records at a time; at least one frame."""
+    blank, begins = _beginning(path)
     if begins not in FORMATS:
         raise CohortError(f'{path}: begins with neither ">" (FASTA) nor "@" (FASTQ)')
-    try:
-        with dnaio.open(io.BytesIO(data.lstrip()), fileformat=FORMATS[begins]) as file:
-            rows = [(record.id, record.sequence) for record in file]
-    except (dnaio.FileFormatError, UnicodeDecodeError) as error:
-        raise CohortError(f"{path}: not a whole {FORMATS[begins].upper()} file: {error}") from None
-    names, sequences = zip(*rows, strict=True)
-    return pl.DataFrame(
-        {ID: names, SEQUENCE: sequences, "line": _lines(data, begins, len(rows))},
-        schema={ID: pl.String, SEQUENCE: pl.String, "line": pl.Int64},
-    )
+    with opened(path) as file:
+        number = 1 + len(re.findall(rb"\r\n|\r|\n", file.read(blank)))
+        lines = count(number, 4) if begins == b"@" else _headers(path)
+        try:
+            with dnaio.open(file, fileformat=FORMATS[begins]) as records:
+                # A FASTA record without a line would be lost; a FASTQ file's lines have no end.
+                told = zip(records, lines, strict=begins == b">")
+                while block := [(one.id, one.sequence, line) for one, line in islice(told, rows)]:
+                    yield pl.DataFrame(block, schema=COLUMNS, orient="row")
+        except (dnaio.FileFormatError, UnicodeDecodeError) as error:
+            kind = FORMATS[begins].upper()
+            raise CohortError(f"{path}: not a whole {kind} file: {error}") from None
+    yield pl.DataFrame(schema=COLUMNS)
 
 
-def _lines(data: bytes, begins: bytes, records: int) -> NDArray[np.int64]:
-    """The line on which each record begins."""
-    blank = data[: len(data) - len(data.lstrip())].count(b"\n")
-    if begins == b"@":
-        return blank + 1 + 4 * np.arange(records)
-    text = np.frombuffer(data, np.uint8)
-    starts = np.concatenate([[0], np.flatnonzero(text == ord("\n")) + 1])
-    starts = starts[starts < len(text)]
-    return np.flatnonzero(text[starts] == begins[0]) + 1
+def _beginning(path: Path) -> tuple[int, bytes]:
+    """How many bytes are blank before the first that is not, and that one."""
+    blank = 0
+    with opened(path) as file:
+        while (byte := file.read(1)).isspace():
+            blank += 1
+    return blank, byte
+
+
+def _headers(path: Path) -> Iterator[int]:
+    """The line on which each record of a FASTA file begins."""
+    # As dnaio tells a header: any line end, blanks around it do not count.
+    with opened(path) as file:
+        for number, line in enumerate(io.TextIOWrapper(file), 1):
+            if line.strip().startswith(">"):
+                yield number
 
 
 def _checked(records: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
@@ -95,7 +127,7 @@ def _checked(records: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
     first = records[ID].is_first_distinct()
     empty = records[SEQUENCE].str.len_bytes() == 0
     problems = [
-        *_each(records.filter(empty), "is empty, expected a sequence"),
+        *_each(records.filter(empty), EMPTY),
         *_each(records.filter(~first & ~empty), "comes a second time"),
     ]
     return records.filter(first & ~empty), problems

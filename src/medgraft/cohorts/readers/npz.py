@@ -1,6 +1,6 @@
 """Images and labels in one numpy archive, as MedMNIST publishes them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,48 @@ def read(
     return RawTable(cells, np.arange(1, len(cells) + 1, dtype=np.int64))
 
 
+def blocks(path: Path, *, image: str, rows: int) -> Iterator[RawTable]:
+    """The images of an archive without labels, at most `rows` at a time; at least one table.
+
+    Every array [n, h, w] or [n, h, w, c] is taken to be of images, in the archive's order; a record
+    is numbered and its cell made as `read` does, under the name `image`.
+
+    Raises:
+        CohortError: the file is cut short, or holds no such array.
+    """
+    named = 0
+    for name, count in _stacks(path).items():
+        for start in range(0, max(1, count), rows):
+            places = range(start, min(count, start + rows))
+            cells = pl.Series(image, [place(path, name, row) for row in places], dtype=pl.String)
+            lines = named + 1 + np.arange(start, start + len(places), dtype=np.int64)
+            yield RawTable(cells.to_frame(), lines, names=cells)
+        named += count
+
+
+def count(path: Path) -> int:
+    """How many images `blocks` gives."""
+    return sum(_stacks(path).values())
+
+
+def place(path: Path, name: str, row: int) -> str:
+    """The cell of one image."""
+    return f"{path.name}#{name}/{row}"
+
+
+def _stacks(path: Path) -> dict[str, int]:
+    """Arrays that can be images, and how many each holds."""
+    with archives.opened(path) as archive:
+        shapes = archives.shapes(path)
+        found = {name: shape[0] for name, shape in shapes.items() if len(shape) in (3, 4)}
+        if not found:
+            raise CohortError(
+                f"{path}: expected an array of images [n, height, width] or [n, height, width, "
+                f"channels], found {archives.names(archive)}"
+            )
+    return found
+
+
 def _part(
     path: Path,
     archive: NpzFile,
@@ -82,7 +124,7 @@ def _part(
     labels = labels.reshape(rows, -1)
     several = labels.shape[1] > 1
     columns = {
-        image: [f"{path.name}#{part}_images/{row}" for row in range(rows)],
+        image: [place(path, f"{part}_images", row) for row in range(rows)],
         split: [PARTS[part]] * rows,
     } | {
         f"{label}_{i}" if several else label: [str(value) for value in labels[:, i].tolist()]

@@ -114,7 +114,7 @@ class Specificity(Metric):
 
 
 class F1(Metric):
-    """Harmonic mean of precision and recall; macro over classes."""
+    """Harmonic mean of precision and recall; macro over classes. Undefined where recall is."""
 
     name = "f1"
     label = "F1"
@@ -128,8 +128,9 @@ class F1(Metric):
     ) -> Floats:
         """Return F1 [B]; see `Metric`."""
         n = one_against_rest(confusion_matrix(outcome, prediction, weight))
-        twice = 2 * n.true_positive
-        return macro(ratio(twice, twice + n.false_positive + n.false_negative))
+        there = n.true_positive + n.false_negative
+        f1 = ratio(2 * n.true_positive, there + n.true_positive + n.false_positive)
+        return macro(np.where(there > 0, f1, np.nan))
 
 
 class Mcc(Metric):

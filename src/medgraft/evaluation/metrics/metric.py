@@ -28,6 +28,8 @@ class Metric(ABC):
     """None where neither direction is better, as for a calibration slope (ideal 1)."""
     bounds: ClassVar[tuple[float, float]]
     citation: ClassVar[str]
+    within_folds: ClassVar[bool] = False
+    """Whether only rows of one fold are compared, so that a fold may have nothing to compare."""
 
     def at(self, horizons: Sequence[float]) -> Self:  # noqa: ARG002 (of survival alone)
         """Return this metric for predictions at these times; most do not ask."""
@@ -45,6 +47,21 @@ class Metric(ABC):
         survival at the horizons. weight: [B, n], at least 0. fold: [n], codes of the models that
         made the predictions.
         """
+
+
+def silent_folds(metric: Metric, outcome: Floats, prediction: Floats, fold: Integers) -> int:
+    """Count the folds of all runs that add nothing to a metric that compares within folds.
+
+    outcome: [n]. prediction: [K, n, C]. fold: [K, n].
+    """
+    if not metric.within_folds:
+        return 0
+    alone = [
+        metric(outcome[mine], of_run[mine], np.ones((1, mine.sum())), folds[mine])
+        for of_run, folds in zip(prediction, fold, strict=True)
+        for mine in (folds == code for code in np.unique(folds))
+    ]
+    return int(np.isnan(alone).sum())
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

@@ -63,6 +63,7 @@ class MacroAuroc(Macro):
 
     of = Auroc()
     name = "macro_auroc"
+    within_folds = Auroc.within_folds
     label = "macro AUROC"
     higher_is_better = Auroc.higher_is_better
     bounds = Auroc.bounds

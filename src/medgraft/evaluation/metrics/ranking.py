@@ -31,7 +31,8 @@ def within_fold_auroc(case: Mask, score: Floats, weight: Floats, fold: Integers)
 def average_precision(case: Mask, score: Floats, weight: Floats) -> Floats:
     """Sum of precision times the recall gained, over the distinct scores from the top, [B].
 
-    case: [n] bool. score: [n]. weight: [B, n].
+    case: [n] bool. score: [n]. weight: [B, n]. NaN where there is no case, or nothing else: then
+    every score would have 1.
     """
     order = np.argsort(-score)
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
@@ -40,7 +41,8 @@ def average_precision(case: Mask, score: Floats, weight: Floats) -> Floats:
     found = np.cumsum(ordered * case[order, None], axis=0)[last]
     gained = np.diff(found, axis=0, prepend=0.0)
     precision = np.divide(found, everyone, out=np.zeros_like(found), where=everyone > 0)
-    return ratio(np.einsum("gb,gb->b", gained, precision), found[-1])
+    area = ratio(np.einsum("gb,gb->b", gained, precision), found[-1])
+    return np.where(found[-1] < everyone[-1], area, np.nan)
 
 
 def _running_total(value: Floats) -> Floats:
@@ -61,6 +63,7 @@ class Auroc(Metric):
     """
 
     name = "auroc"
+    within_folds = True
     label = "AUROC"
     tasks = CLASSIFICATION
     higher_is_better = True

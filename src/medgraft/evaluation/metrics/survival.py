@@ -68,6 +68,7 @@ class CIndex(SurvivalMetric):
     """
 
     name = "c_index"
+    within_folds = True
     label = "C-index"
     higher_is_better = True
     bounds = (0.0, 1.0)
@@ -85,6 +86,7 @@ class UnoCIndex(SurvivalMetric):
     """Uno's C: Harrell's, freed of who was censored when, for events before the last horizon."""
 
     name = "uno_c_index"
+    within_folds = True
     label = "Uno's C"
     higher_is_better = True
     bounds = (0.0, 1.0)
@@ -107,6 +109,7 @@ class TimeAuroc(SurvivalMetric):
     """Mean over the horizons of the AUROC of "event by then" against "still without"."""
 
     name = "time_auroc"
+    within_folds = True
     label = "time-dependent AUROC"
     higher_is_better = True
     bounds = (0.0, 1.0)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medgraft.errors import ConfigError
+
 GROUPS = 4  # of the normalisation
 
 
@@ -77,7 +79,16 @@ class DilatedCnn(nn.Module):
         return outputs
 
     def pool(self, h: Tensor) -> Tensor:
-        """``[n, channels, positions]`` to means and maxima ``[n, 2 * channels * stretches]``."""
+        """``[n, channels, positions]`` to means and maxima ``[n, 2 * channels * stretches]``.
+
+        Raises:
+            ConfigError: there are fewer positions than stretches.
+        """
+        if h.shape[-1] < self.stretches:
+            raise ConfigError(
+                f"encoder.stretches: got {self.stretches}, expected at most {h.shape[-1]}, the "
+                "positions that sequences of this length leave after the first layer"
+            )
         parts = h.tensor_split(self.stretches, dim=-1)
         pooled = [torch.cat([part.mean(-1), part.amax(-1)], dim=-1) for part in parts]
         return torch.cat(pooled, dim=-1)

@@ -1,0 +1,301 @@
+"""A first `cohort.yaml` for files nobody has described yet: guesses to be checked, never values."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from medgraft.cohorts.cells import LARGEST
+from medgraft.cohorts.load import load
+from medgraft.cohorts.parsing import NAME
+from medgraft.cohorts.readers.csv import header, read
+from medgraft.cohorts.table import did_you_mean, refuse
+from medgraft.errors import CohortError
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?", ".", "-")
+FEW = 12  # different values that a category may have
+MANY_CLASSES = 10
+SHARE = 0.5  # of the cells of a column that differ where it names patients
+MOST = 0.9  # of the cells that are dates, or numbers
+MARGIN = 0.5  # of the range seen, allowed beyond it on either side
+DATE = r"^\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|^\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
+COMMA = r"^[+-]?\d+,\d+$"
+PERSONAL = re.compile(
+    r"(^|_)(id|mrn|nhs|ssn|name|surname|forename|dob|birth|phone|email|address|zip|postcode)($|_|\d)"
+    r"|patient|birth|identif"
+)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a column seems to be: its entry in `cohort.yaml`, and why a person should look at it."""
+
+    entry: dict[str, Any]
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A description to be checked: `yaml` as text, and what was guessed of every column."""
+
+    yaml: str
+    outcome: str
+    sites: tuple[str, ...]
+    guesses: Mapping[str, Guess]
+
+    def table(self) -> str:
+        """A line a column: what it was taken for, and why a person should look at it."""
+        width = max(map(len, [*self.guesses, "column"]))
+        rows = [("column", "taken for", "look at")]
+        rows += [(name, one.entry["kind"], one.remark) for name, one in self.guesses.items()]
+        return "\n".join(f"{a:{width}}  {b:10}  {c}".rstrip() for a, b, c in rows)
+
+    def command(self, folder: Path) -> str:
+        """How the pipeline is run on it: the first site is the source, the last the target."""
+        chosen = {
+            "cohort": "own",
+            "cohort.folder": folder,
+            "cohort.source": f"[{self.sites[0]}]",
+            "cohort.target": f"[{self.sites[-1]}]",
+            "cohort.outcome.target": self.outcome,
+        }
+        return shlex.join(["medgraft", "repro", *(f"{key}={one}" for key, one in chosen.items())])
+
+
+def draft(files: Sequence[Path], *, outcome: str, patient: str | None, name: str) -> Draft:
+    """Describe delimited files, one a site, by what their columns hold.
+
+    Args:
+        files: Text with a header line each; columns a file lacks are listed in its `without`.
+        outcome: The column to be predicted.
+        patient: The column that tells patients apart; None: every row is a patient of its own.
+        name: What the cohort is called.
+
+    Raises:
+        CohortError: a file cannot be read, or lacks the column `outcome` or `patient` everywhere.
+    """
+    tables, delimiters = {}, {}
+    for path in files:
+        if path.stem in tables:
+            raise CohortError(f'{path}: two files would both be the site "{path.stem}"')
+        names, delimiters[path.stem] = header(path)
+        tables[path.stem] = _cells(path, names, delimiters[path.stem])
+    both = pl.concat(tables.values(), how="diagonal")
+    for wanted in filter(None, (outcome, patient)):
+        if wanted not in both.columns:
+            hint = did_you_mean(wanted, both.columns) or f"; there are: {', '.join(both.columns)}"
+            raise CohortError(f'{files[0]}: no column is called "{wanted}"{hint}')
+    measured = [column for column in both.columns if column not in (outcome, patient)]
+    guesses = {column: guess(column, both[column]) for column in measured}
+    target = _outcome(outcome, both[outcome])
+    lines = list(_lines(name, outcome, patient, target, guesses))
+    for site, path in zip(tables, files, strict=True):
+        lacking = [column for column in both.columns if column not in tables[site].columns]
+        lines.append(_site(site, path.name, delimiters[site], lacking))
+    return Draft("\n".join(lines) + "\n", outcome, tuple(tables), guesses)
+
+
+def guess(name: str, cells: pl.Series) -> Guess:
+    """What a column of text cells [n] seems to be."""
+    known = _known(cells)
+    number = _numbers(known)
+    return (
+        _useless(known) or _comma(known) or _person(name, known, number) or _measured(known, number)
+    )
+
+
+def _known(cells: pl.Series) -> pl.Series:
+    """The cells that hold something."""
+    return cells.filter(cells.is_not_null() & ~cells.is_in(MISSING))
+
+
+def _numbers(known: pl.Series) -> pl.Series:
+    """Cells as numbers that the readers take; null where they are none."""
+    number = known.cast(pl.Float64, strict=False)
+    return number.set(~number.abs().le(LARGEST).fill_null(False), None)
+
+
+def _useless(known: pl.Series) -> Guess | None:
+    if known.n_unique() > 1:
+        return None
+    return Guess({"kind": "ignore"}, "the same in every row" if len(known) else "holds nothing")
+
+
+def _comma(known: pl.Series) -> Guess | None:
+    """Whether it holds numbers as they are written in much of Europe."""
+    if not _most(known.str.contains(COMMA)):
+        return None
+    return Guess({"kind": "ignore"}, "decimal commas: write 1.5, not 1,5")
+
+
+def _person(name: str, known: pl.Series, number: pl.Series) -> Guess | None:
+    """Whether it tells who a patient is."""
+    different = known.n_unique() > max(FEW, SHARE * len(known))
+    counted = different and known.n_unique() == len(known) and _whole(number)
+    for holds, remark in (
+        (PERSONAL.search(name.lower()), "its name says that it tells who a patient is"),
+        (_most(known.str.contains(DATE)), "dates: give the days between two of them instead"),
+        (different and _most(number.is_null()), "free text or an identifier: most cells differ"),
+        (counted, "whole numbers that all differ: an identifier?"),
+    ):
+        if holds:
+            return Guess({"kind": "identifier"}, remark)
+    return None
+
+
+def _measured(known: pl.Series, number: pl.Series) -> Guess:
+    """A category, a number, or what has to be put right before it can be one."""
+    texts, different = int(number.is_null().sum()), known.n_unique()
+    if different <= FEW:
+        codes = "" if texts else "few different numbers: codes? otherwise write kind: number"
+        return Guess({"kind": "category", "categories": _codes(known)}, codes)
+    if not texts:
+        return Guess({"kind": "number", "unit": "", "range": _range(number)}, "state the unit")
+    if _most(number.is_not_null()):
+        remark = f"numbers, but for {texts} cells: put them right, or add their code to missing"
+        return Guess({"kind": "ignore"}, remark)
+    return Guess({"kind": "ignore"}, f"{different} different texts: group them first")
+
+
+def _most(found: pl.Series) -> bool:
+    return int(found.sum()) > MOST * len(found)
+
+
+def _whole(number: pl.Series) -> bool:
+    return bool((number == number.round()).fill_null(False).all())
+
+
+def _range(number: pl.Series) -> list[float]:
+    """Round bounds around what was seen; a value that is never negative stays so."""
+    low, high = float(number.min()), float(number.max())  # type: ignore[arg-type]
+    margin = MARGIN * (high - low)
+    digits = 1 - math.floor(math.log10(margin))
+    least = 0.0 if low >= 0 else low - margin
+    return [round(least, digits), round(high + margin, digits)]
+
+
+def _codes(known: pl.Series) -> dict[str, str]:
+    """Every code with itself as its label."""
+    codes = known.unique().to_list()
+    return {code: code for code in sorted(codes, key=lambda code: (len(code), code))}
+
+
+def _outcome(name: str, cells: pl.Series) -> dict[str, Any]:
+    """What kind of outcome a column is.
+
+    Raises:
+        CohortError: nothing can be learned from it.
+    """
+    known = _known(cells)
+    codes = list(_codes(known)) if known.n_unique() <= MANY_CLASSES else []
+    if len(codes) == 2:
+        return {"column": name, "task": "binary", "negative": codes[:1], "positive": codes[1:]}
+    if codes[2:]:
+        return {"column": name, "task": "multiclass", "classes": {code: [code] for code in codes}}
+    number = _numbers(known)
+    if len(known) and not codes and number.null_count() == 0:
+        return {"column": name, "task": "regression", "unit": "", "range": _range(number)}
+    what = "no value" if not len(known) else f"{known.n_unique()} different texts"
+    raise CohortError(
+        f"column {name}: holds {what}, expected 2 to {MANY_CLASSES} classes or numbers"
+    )
+
+
+def _lines(
+    name: str,
+    outcome: str,
+    patient: str | None,
+    target: Mapping[str, Any],
+    guesses: Mapping[str, Guess],
+) -> Iterator[str]:
+    yield "# Guessed from the files. Check every line: units, ranges, and which class is positive."
+    yield f"name: {_json(name)}"
+    yield f"patient: {_json(patient or 'row')}"
+    if not patient:
+        yield "# Every row is taken for a patient of its own: name a column if some have several."
+    yield f"missing: {_json(list(MISSING))}"
+    yield f"outcomes:\n  {_json(outcome)}: {_json(target)}"
+    yield "columns:"
+    for column, one in guesses.items():
+        remark = f"  # {one.remark}" if one.remark else ""
+        yield f"  {_json(column)}: {_json(one.entry)}{remark}"
+    yield "sites:"
+
+
+def _site(site: str, file: str, delimiter: str, lacking: Sequence[str]) -> str:
+    entry: dict[str, Any] = {"file": file}
+    if delimiter != ",":
+        entry["format"] = {"delimiter": delimiter}
+    if lacking:
+        entry["without"] = list(lacking)
+    return f"  {_json(site)}: {_json(entry)}"
+
+
+def _json(value: Any) -> str:
+    """JSON is YAML, and quotes whatever might be read as something else."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _cells(path: Path, names: Sequence[str], delimiter: str) -> pl.DataFrame:
+    """Every cell as text.
+
+    Raises:
+        CohortError: lines of another length than the header, or none.
+    """
+    table = read(path, expected=names, delimiter=delimiter)
+    refuse(path, table.problems, len(table.problems))
+    if not len(table.lines):
+        raise CohortError(f"{path}: holds no rows")
+    return table.cells
+
+
+def write(made: Draft, files: Sequence[Path], folder: Path) -> None:
+    """Put the files and the description into `folder`, and read them back as the pipeline does.
+
+    Raises:
+        CohortError: something would be overwritten, the folder cannot be written, or what was
+            guessed does not hold; then nothing is left of it.
+    """
+    try:
+        with _undone(folder, files) as copied:
+            for path, to in copied.items():
+                shutil.copyfile(path, to)
+            (folder / NAME).write_text(made.yaml, encoding="utf-8")
+            for site in made.sites:
+                load(folder, site, made.outcome)
+    except OSError as error:
+        raise CohortError(f"{folder}: cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def _undone(folder: Path, files: Sequence[Path]) -> Iterator[dict[Path, Path]]:
+    """Make the folder; says where each file goes. An error in the block takes all of it back."""
+    if folder.exists() and not folder.is_dir():
+        raise CohortError(f"{folder}: is a file, expected a folder")
+    copied = {path: folder / path.name for path in files}
+    copied = {path: to for path, to in copied.items() if path.resolve() != to.resolve()}
+    written = (folder / NAME, *copied.values())
+    for fresh in written:
+        if fresh.exists():
+            raise CohortError(f"{fresh}: is there already; remove it, or choose another folder")
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield copied
+    except BaseException:
+        with suppress(OSError):  # what could not be made is not there
+            for fresh in written:
+                fresh.unlink(missing_ok=True)
+            for place in made:
+                place.rmdir()
+        raise

@@ -1,0 +1,104 @@
+"""A file read part by part: what was found wrong so far, and the rows that are used.
+
+Values go to a file without a name, which the operating system takes back whatever happens, and are
+mapped from there: memory holds a part of them at a time.
+"""
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medgraft.cohorts.cells import Reading
+from medgraft.cohorts.schema import Cohort
+from medgraft.cohorts.table import SHOWN, Problem
+
+
+@dataclass
+class Found:
+    """The first problems of a file, by line, and how many there are."""
+
+    problems: list[Problem] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, found: tuple[list[Problem], int]) -> None:
+        """Those of another part."""
+        every = sorted([*self.problems, *found[0]], key=lambda problem: problem.line)
+        self.problems, self.count = every[:SHOWN], self.count + found[1]
+
+
+class Parts:
+    """The parts of one cohort; `disguised`: column -> raw value -> how many became missing."""
+
+    def __init__(self) -> None:
+        self.parts: list[Cohort] = []
+        self.rows_read = 0
+        self.disguised: dict[str, Counter[str]] = {}
+        self.file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.file:
+            self.file.close()  # what is mapped stays
+
+    def add(self, part: Cohort, readings: dict[str, Reading]) -> None:
+        """Another part; its values are held in memory until a second one comes."""
+        self.rows_read += part.accounting.rows_read
+        for name, reading in readings.items():
+            self.disguised.setdefault(name, Counter()).update(reading.disguised)
+        if self.parts:
+            self._write(self.parts[0].values)
+            self._write(part.values)
+            self.parts[0] = replace(self.parts[0], values=self.parts[0].values[:0])
+            part = replace(part, values=part.values[:0])
+        self.parts.append(part)
+
+    def _write(self, values: NDArray[Any]) -> None:
+        if not len(values):
+            return
+        if self.file is None:
+            # `__exit__` closes it.
+            self.file = tempfile.TemporaryFile(prefix="medgraft.")  # noqa: SIM115
+        np.ascontiguousarray(values).tofile(self.file)
+
+    def whole(self) -> Cohort:
+        """All parts as one; who and where are in the order of the file."""
+        first, every = self.parts[0], self.parts
+        if len(every) == 1:
+            return first
+        rows = sum(len(part) for part in every)
+        split = [part.split for part in every if part.split is not None]
+        return replace(
+            first,
+            values=self._mapped(rows, first.values),
+            y=np.concatenate([part.y for part in every]),
+            patient=np.concatenate([part.patient for part in every]),
+            subgroups={
+                name: np.concatenate([p.subgroups[name] for p in every]) for name in first.subgroups
+            },
+            source_rows=np.concatenate([part.source_rows for part in every]),
+            split=np.concatenate(split) if split else None,
+            accounting=replace(
+                first.accounting,
+                rows_read=self.rows_read,
+                rows_used=rows,
+                excluded=dict(sum((Counter(p.accounting.excluded) for p in every), Counter[str]())),
+            ),
+        )
+
+    def _mapped(self, rows: int, like: NDArray[Any]) -> NDArray[Any]:
+        if self.file is None:
+            return like
+        self.file.flush()
+        return np.memmap(self.file, like.dtype, mode="r", shape=(rows, *like.shape[1:]))

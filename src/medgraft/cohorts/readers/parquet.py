@@ -1,0 +1,112 @@
+"""Tables in parquet."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from medgraft.cohorts.cells import EXACT, as_text
+from medgraft.cohorts.files import opened
+from medgraft.cohorts.table import RawTable, header_problems, joined
+from medgraft.errors import CohortError
+
+BLOCK = 20_000  # rows held as text at a time
+AHEAD = 16  # blocks read together: a row group is unpacked anew for every read
+# polars panics over some damaged files, which Python sees as no Exception.
+DAMAGED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+NESTED = (pl.Binary, pl.List, pl.Array, pl.Struct, pl.Object)
+
+
+def read(
+    path: Path, *, expected: Sequence[str], header: bool = True, optional: Sequence[str] = ()
+) -> RawTable:
+    """Read a table whose cells become text, as delimited text would hold them: 1, not 1.0.
+
+    Args:
+        path: The file.
+        expected: Names of the columns.
+        header: Parquet names its columns: always True.
+        optional: Names of columns the file may hold as well.
+
+    Raises:
+        CohortError: the file is no parquet table, its columns are not those expected, or one holds
+            neither numbers nor text.
+    """
+    del header
+    table = joined(blocks(path, expected=expected, optional=optional))
+    return RawTable(table.cells.fill_null(""), table.lines)
+
+
+def stream(
+    path: Path, *, expected: Sequence[str], header: bool = True, optional: Sequence[str] = ()
+) -> Iterator[RawTable]:
+    """As `read`, in parts of a bounded size; cells that are exact numbers stay numbers."""
+    del header
+    yield from _blocks(path, expected, optional, rows=BLOCK * AHEAD, ahead=1, form=_numbers_or_text)
+
+
+def blocks(
+    path: Path, *, expected: Sequence[str], optional: Sequence[str] = (), rows: int = BLOCK
+) -> Iterator[RawTable]:
+    """As `read`, at most `rows` at a time, null where a cell is; at least one table."""
+    yield from _blocks(path, expected, optional, rows=rows, ahead=AHEAD, form=as_text)
+
+
+def _blocks(
+    path: Path,
+    expected: Sequence[str],
+    optional: Sequence[str],
+    *,
+    rows: int,
+    ahead: int,
+    form: Callable[[pl.DataFrame], pl.DataFrame],
+) -> Iterator[RawTable]:
+    total = height(path)
+    scan = pl.scan_parquet(path)
+    schema = scan.collect_schema()  # `height` has read the same footer
+    known = [*expected, *(name for name in optional if name in schema)]
+    if problems := list(header_problems(schema, known)):
+        raise CohortError("\n".join(f"{path}: {problem}" for problem in problems))
+    for name in known:
+        if isinstance(schema[name], NESTED):
+            raise CohortError(f'{path}: column "{name}" holds {schema[name]}, expected one value')
+    for start in range(0, max(1, total), rows * ahead):
+        some = _cells(path, scan.slice(start, rows * ahead), form)
+        for at in range(0, max(1, len(some)), rows):
+            cells = some[at : at + rows]
+            first = start + at + 1
+            yield RawTable(cells, np.arange(first, first + len(cells), dtype=np.int64))
+
+
+def _numbers_or_text(cells: pl.DataFrame) -> pl.DataFrame:
+    text = [name for name, kind in cells.schema.items() if kind not in EXACT]
+    return cells.with_columns(as_text(cells.select(text)).fill_null(""))
+
+
+def _cells(
+    path: Path, some: pl.LazyFrame, form: Callable[[pl.DataFrame], pl.DataFrame]
+) -> pl.DataFrame:
+    try:
+        return form(some.collect())
+    except DAMAGED as error:
+        raise CohortError(_damaged(path, error)) from None
+
+
+def height(path: Path) -> int:
+    """How many rows a file says it has.
+
+    Raises:
+        CohortError: it is no parquet table.
+    """
+    with opened(path):  # that it is there, and a file
+        pass
+    try:
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+    except DAMAGED as error:
+        raise CohortError(_damaged(path, error)) from None
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return f"{path}: not a whole parquet table ({reason})"

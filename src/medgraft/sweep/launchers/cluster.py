@@ -1,0 +1,96 @@
+"""Workers as tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from medgraft.errors import MedgraftError
+from medgraft.sweep.launchers.launcher import Crew, Launcher, Worker, lacking
+
+
+class RayTasks(Launcher):
+    """One task a worker, wherever Ray has room; Ray starts those anew that die."""
+
+    address: str | None
+    cpus: PositiveFloat
+    gpus: NonNegativeFloat
+    max_failures: NonNegativeInt
+
+    @property
+    def spreads(self) -> bool:
+        """A cluster that stands already may have several machines."""
+        return self.address is not None
+
+    def start(self, worker: Worker, count: int, *, folder: Path) -> Tasks:  # noqa: ARG002
+        """Join the cluster, or make one; Ray passes on what tasks print."""
+        ray = self.connected(count)
+        task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.max_failures)
+        return Tasks(ray, [task(carried_out).remote(worker) for _ in range(count)])
+
+    def connected(self, count: int) -> Any:
+        """Ray, as a client of the cluster."""
+        # Ray reports how it is used to its makers unless told otherwise before it is imported.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ImportError:
+            raise lacking("ray", "ray", "ray") from None
+        own: dict[str, Any] = {"num_cpus": max(1, round(count * self.cpus))}
+        own |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        try:
+            ray.init(
+                address=self.address or "local",
+                **({} if self.address else own),
+                logging_level="ERROR",
+            )
+        except (ConnectionError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise MedgraftError(f"launcher.address={self.address}: {reason}") from None
+        return ray
+
+
+def carried_out(worker: Worker) -> str:
+    """Work, in a process of Ray's."""
+    return worker()
+
+
+@dataclass(frozen=True)
+class Tasks(Crew):
+    """Tasks that were handed to Ray."""
+
+    ray: Any
+    tasks: list[Any]
+
+    def ended(self, seconds: float | None = 0) -> list[Any]:
+        """Those who will not work any more."""
+        return self.ray.wait(self.tasks, num_returns=len(self.tasks), timeout=seconds)[0]
+
+    def living(self) -> bool:
+        """Whether Ray has one that works, waits for room or is started anew."""
+        return len(self.ended()) < len(self.tasks)
+
+    def complaints(self) -> list[str]:
+        """Of refused workers what they said, of dead ones what Ray says."""
+        return [f"a worker: {said}" for one in self.ended() if (said := self.said(one))]
+
+    def said(self, task: Any) -> str:
+        """What came of one."""
+        try:
+            return self.ray.get(task)
+        except self.ray.exceptions.RayError as error:
+            return str(error).strip().splitlines()[0]
+
+    def join(self) -> None:
+        """Leave the cluster; tasks that have no turn yet would find nothing to do."""
+        self.dismiss()
+
+    def dismiss(self) -> None:
+        """Cancel those who have not ended and leave the cluster, or end one's own."""
+        for one in self.tasks:
+            self.ray.cancel(one, force=True)
+        self.ray.shutdown()

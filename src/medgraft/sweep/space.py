@@ -1,0 +1,174 @@
+"""Search spaces in Hydra's own override grammar."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from medgraft import composition
+from medgraft.config import Config, dotted, pick, validate
+from medgraft.errors import ConfigError, MedgraftError
+
+Space = dict[str, Any]
+"""Key of the configuration -> optuna's distribution."""
+EXPECTED = "expected interval(low, high), choice(a, b) or range(start, stop, step)"
+FIXED = (
+    "seed",
+    "cohort",
+    "design",
+    "task.kind",
+    "task.primary",
+    "source_task.kind",
+    "metrics",
+    "evaluation",
+    "tracking",
+)
+"""Who is scored, and how: trials that differ in these cannot be compared."""
+
+
+def optuna() -> Any:
+    """The library, which is an extra.
+
+    Raises:
+        MedgraftError: it is not installed.
+    """
+    try:
+        import optuna as library
+    except ImportError:
+        raise MedgraftError("sweeps need optuna: pip install 'medgraft[sweep]'") from None
+    return library
+
+
+def read(params: Mapping[str, str]) -> Space:
+    """Distributions of what ``sweep.params`` says.
+
+    Raises:
+        ConfigError: every key whose space is wrong, one a line.
+    """
+    found, problems = {}, []
+    for key, text in params.items():
+        try:
+            found[key] = distribution(composition.parsed(f"{key}={text}"))
+        except ConfigError as error:
+            problems.append(f"sweep.params.{error}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return found
+
+
+def distribution(override: Any) -> Any:
+    """Optuna's distribution for a parsed override; choices are kept as Hydra spells them."""
+    told, value = override.input_line, override.value()
+    if override.is_choice_sweep():
+        options = list(dict.fromkeys(override.sweep_string_iterator()))
+        return optuna().distributions.CategoricalDistribution(options)
+    if not (override.is_range_sweep() or override.is_interval_sweep()):
+        raise ConfigError(f"{told}: {EXPECTED}")
+    log = value.tags == {"log"}
+    if value.tags and not log:
+        raise ConfigError(f"{told}: unknown tag {sorted(value.tags)[0]!r}; expected log")
+    low, high, step = ends(override, value)
+    if not low < high:
+        raise ConfigError(f"{told}: empty; expected low < high")
+    if log and (low <= 0 or step not in (None, 1)):
+        raise ConfigError(f"{told}: expected low > 0 and no step where factors count (log)")
+    whole = all(isinstance(end, int) for end in (low, high, step or 1))
+    kinds = optuna().distributions
+    if whole:
+        return kinds.IntDistribution(low, high, log=log, step=step or 1)
+    return kinds.FloatDistribution(low, high, log=log, step=step)
+
+
+def ends(override: Any, value: Any) -> tuple[Any, Any, Any]:
+    """Lowest and highest value, and the step between values where there is one."""
+    if override.is_interval_sweep():
+        return value.start, value.end, None
+    if value.step <= 0:
+        raise ConfigError(f"{override.input_line}: expected a step > 0")
+    last = math.ceil((value.stop - value.start) / value.step - 1e-9) - 1  # stop is left out
+    return value.start, value.start + last * value.step, value.step
+
+
+def examples(space: Space) -> list[tuple[str, Any]]:
+    """Both ends of every interval and all choices, as (key, value)."""
+    return [
+        (key, value)
+        for key, one in space.items()
+        for value in getattr(one, "choices", None) or (one.low, one.high)
+    ]
+
+
+def overrides(params: Mapping[str, Any]) -> list[str]:
+    """A trial's values as Hydra's overrides."""
+    return [f"{key}={value}" for key, value in params.items()]
+
+
+def within(space: Space, params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The values a configuration has of what is searched; None if the space lacks one of them."""
+    found, known = {}, dict(dotted(params))
+    for key, one in space.items():
+        value = known.get(key)
+        if choices := getattr(one, "choices", None):
+            value = next(
+                (c for c in choices if composition.parsed(f"a={c}").value() == value), None
+            )
+        elif not isinstance(value, int | float) or not one.low <= value <= one.high:
+            value = None
+        if value is None:
+            return None
+        found[key] = value
+    return found
+
+
+@dataclass(frozen=True)
+class Varied:
+    """A configuration, and how a trial's values change it.
+
+    Composing takes Hydra a fifth of a second, so where putting a value into its place has turned
+    out to be the same, that is done. ``base`` is None where it is not, as for groups.
+    """
+
+    compose: Callable[[list[str]], dict[str, Any]]
+    config: Config
+    base: dict[str, Any] | None
+
+    def __call__(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration with these values."""
+        return self.compose(overrides(values)) if self.base is None else put(self.base, values)
+
+
+def put(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a configuration with values in their places, as their overrides spell them."""
+    params = copy.deepcopy(dict(base))
+    for key, value in values.items():
+        read = composition.parsed(f"a={value}").value() if isinstance(value, str) else value
+        composition.nest(params, key.split("."), read)
+    return params
+
+
+def check(space: Space, compose: Callable[[list[str]], dict[str, Any]]) -> Varied:
+    """Compose every example on its own.
+
+    Raises:
+        ConfigError: every key that is unknown, takes no such value, or decides who is scored.
+    """
+    base = compose([])
+    fixed, problems, plain = dict(dotted(pick(base, FIXED))), [], True
+    for key, value in examples(space):
+        try:
+            params = compose(overrides({key: value}))
+            validate(params)
+            now = dict(dotted(pick(params, FIXED)))
+            if changed := [name for name, one in now.items() if fixed.get(name) != one]:
+                raise ConfigError(
+                    f"{key}={value}: changes {changed[-1]}, which decides who is scored and how"
+                )
+            plain = plain and params == put(base, {key: value})
+        except ConfigError as error:
+            problems.append(f"sweep.params.{error}")
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+    return Varied(compose, validate(base), base if plain else None)

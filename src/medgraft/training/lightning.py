@@ -1,0 +1,89 @@
+"""The Lightning trainer of every training, and how its processes share the work."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from datetime import timedelta
+from typing import Any
+
+import pytorch_lightning
+import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from torch import Tensor
+
+from medgraft.config import TrainerConfig
+
+# A process that has nothing left to train waits for the slowest; one that died is noticed at once.
+PATIENCE = timedelta(days=7)
+
+
+class ReplicasApart(DDPStrategy):
+    """Each process trains replicas of its own: no gradient is shared, and nobody waits."""
+
+    @property
+    def world_size(self) -> int:
+        """Each is alone: Lightning would have them agree at every batch whether SIGTERM came."""
+        return 1
+
+    def configure_ddp(self) -> None:
+        """Leave the module as it is."""
+
+    def _register_ddp_hooks(self) -> None:
+        """There is nothing to hook into."""
+
+    def reduce(self, tensor: Tensor, *_: Any, **__: Any) -> Tensor:
+        """Each process' own value."""
+        return tensor
+
+
+def environment(config: TrainerConfig) -> list[Any]:
+    """What else Lightning must know of where it runs: under SLURM, who starts the processes.
+
+    Where ``srun`` has started as many as are asked for, it did; a single task starts its own, which
+    Lightning would refuse. Lightning's own requeueing would save a checkpoint nobody reads: SIGTERM
+    ends a stage with exit code 75, its state saved.
+    """
+    if config.strategy == "ray":
+        from ray.train.lightning import RayLightningEnvironment
+
+        return [RayLightningEnvironment()]
+    tasks = int(os.environ.get("SLURM_NTASKS", "1"))
+    if tasks > 1 and tasks == config.num_nodes * (
+        config.devices if config.devices != "auto" else 1
+    ):
+        return [SLURMEnvironment(auto_requeue=False)]
+    return [LightningEnvironment()] if "SLURM_JOB_ID" in os.environ else []
+
+
+def lightning_trainer(config: TrainerConfig, *, apart: bool = False) -> Any:
+    """A Lightning trainer that prints nothing a user cannot act on.
+
+    Args:
+        config: hardware and precision.
+        apart: processes train replicas of their own, instead of sharing every batch.
+    """
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
+    warnings.filterwarnings("ignore", message="Grad strides do not match")
+    torch.set_num_threads(config.threads)
+    strategy = "ddp" if config.strategy == "ray" else config.strategy
+    return pytorch_lightning.Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        num_nodes=config.num_nodes,
+        strategy=ReplicasApart(timeout=PATIENCE) if apart else strategy,
+        precision=config.precision,
+        plugins=environment(config),
+        max_epochs=1,
+        deterministic=True,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        # Lightning draws it on the output; a redirected one would keep it.
+        enable_progress_bar=sys.stdout.isatty() and sys.stderr.isatty(),
+        use_distributed_sampler=False,
+    )

@@ -1,0 +1,128 @@
+"""Search spaces are written in Hydra's grammar, and what is wrong with one is a line."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from medgraft.errors import ConfigError
+from medgraft.sweep import space
+from medgraft.sweep.settings import Asked
+
+from .conftest import SMALL
+
+SPACES = sorted((Path(__file__).parents[2] / "conf" / "sweep").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "distribution"),
+    [
+        ("interval(0, 0.5)", FloatDistribution(0, 0.5)),
+        ("tag(log, interval(1e-4, 1e-1))", FloatDistribution(1e-4, 1e-1, log=True)),
+        ("int(interval(2, 8))", IntDistribution(2, 8)),
+        ("tag(log, int(interval(1, 64)))", IntDistribution(1, 64, log=True)),
+        ("range(1, 9, 2)", IntDistribution(1, 7, step=2)),
+        ("range(0.1, 0.5, 0.1)", FloatDistribution(0.1, 0.4, step=0.1)),
+        ("choice([16], [64, 64])", CategoricalDistribution(["[16]", "[64,64]"])),
+        ("adam, sgd", CategoricalDistribution(["adam", "sgd"])),
+    ],
+)
+def test_hydra_grammar_is_optunas_distribution(text, distribution):
+    assert space.read({"a.b": text}) == {"a.b": distribution}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("interval(1, 1)", "empty; expected low < high"),
+        ("range(1, 0)", "empty; expected low < high"),
+        ("0.1", "expected interval(low, high), choice(a, b) or range(start, stop, step)"),
+        ("tag(log, interval(0, 1))", "expected low > 0 and no step where factors count (log)"),
+        ("tag(wide, interval(0, 1))", "unknown tag 'wide'; expected log"),
+        ("interval(1", "no viable alternative at input"),
+        ("uniform(0, 1)", "Unknown function 'uniform'"),
+    ],
+)
+def test_wrong_space_is_one_line(text, message):
+    with pytest.raises(ConfigError) as caught:
+        space.read({"a.b": text})
+    told = str(caught.value)
+    assert told.startswith(f"sweep.params.a.b={text}: ")
+    assert message in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            "finetune.optimizer.lrr: interval(0, 1)",
+            "sweep.params.finetune.optimizer.lrr=0.0: unknown key; did you mean",
+        ),
+        (
+            "finetune.batch_size: interval(1, 4)",
+            "sweep.params.finetune.batch_size: got 1.0: input should be a valid integer",
+        ),
+        ("design.folds: choice(2, 3)", "design.folds=3: changes design.folds, which decides who"),
+        ("cohort.target: choice([small], [chance])", "changes cohort.target, which decides who"),
+        ("encoder: choice(mlp, nope)", "encoder=nope: there is no conf/encoder/nope.yaml"),
+    ],
+)
+def test_key_that_cannot_be_searched_is_refused(project, ask, params, message):
+    """Before anything is made: exit 2, and no traceback."""
+    (project / "conf" / "sweep" / "mine.yaml").write_text(
+        f"n: 2\nparams:\n  {params}\nstrategies: [scratch]\n"
+    )
+    code, out, err = ask("sweep=mine", *SMALL)
+    assert (code, out) == (2, "")
+    assert message in err.splitlines()[0]
+    assert "Traceback" not in err
+    assert not (project / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("sweep=defalt", "there is no conf/sweep/defalt.yaml; did you mean 'default'?"),
+        ("sweep.graec=3", "sweep.graec: unknown key; did you mean 'grace'?"),
+        ("n=0", "sweep.n: got 0: input should be greater than 0"),
+        ("sweep.strategies=[l2_sp]", "sweep.strategies: 'l2_sp' is not in the configuration"),
+        ("sweep.calibration=calibration_slope", "'calibration_slope' cannot rank predictions"),
+        ("sweep.grace=6", "sweep: grace 6: expected twice heartbeat 5"),
+        ("sweep.storage='mysql://me:secret@host/x'", "sweep.storage: expected sqlite:///FILE or"),
+    ],
+)
+def test_wrong_setting_is_one_line(project, ask, argument, message):
+    code, _, err = ask(argument, *SMALL)
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert "secret" not in err
+
+
+@pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
+def test_shipped_spaces_hold_the_settings_as_they_are(project, path):
+    """So that the first trial tells what the others are to beat."""
+    searched = space.read(yaml.safe_load(path.read_text())["params"])
+    compose = lambda given: Asked.read(project, [*SMALL]).compose(project, given)  # noqa: E731
+    space.check(searched, compose)
+    assert space.within(searched, compose([])) is not None
+
+
+def test_value_is_put_in_place_where_hydra_would(project):
+    """A fifth of a second saved in every trial; groups are left to Hydra."""
+    asked = Asked.read(project, [*SMALL])
+    compose = lambda given: asked.compose(project, given)  # noqa: E731
+    plain = space.check(
+        space.read(
+            {"finetune.optimizer.lr": "interval(0, 1)", "encoder.widths": "choice([4],[8])"}
+        ),
+        compose,
+    )
+    values = {"finetune.optimizer.lr": 0.25, "encoder.widths": "[4]"}
+    assert plain.base is not None
+    assert plain(values) == compose(space.overrides(values))
+    group = space.check(space.read({"trainer": "choice(cpu, gpu)"}), compose)
+    assert group.base is None
+    assert group({"trainer": "gpu"})["trainer"]["accelerator"] == "gpu"
