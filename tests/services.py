@@ -134,6 +134,8 @@ class Postgres:
                  "start")  # fmt: skip
 
     def stop(self) -> None:
+        if not (self.folder / "data" / "postmaster.pid").exists():
+            return
         self.run("pg_ctl", "-w", "-m", "immediate", "-D", str(self.folder / "data"), "stop")
 
 

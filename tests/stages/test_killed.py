@@ -52,10 +52,13 @@ def test_told_to_end_and_begun_twice(tmp_path):
     folder = clone(tmp_path / "project")
     process, log = begin(folder)
     try:
-        wait_for_state(folder, process)
+        while not log.stat().st_size:  # it holds the checkout before it says anything
+            assert process.poll() is None
+            time.sleep(0.1)
         second = medgraft(folder, "repro")
         assert (second.returncode, second.stderr.count("\n")) == (2, 1)
         assert f"another `medgraft repro` (process {process.pid}) is running" in second.stderr
+        wait_for_state(folder, process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 75
     finally:
