@@ -98,7 +98,13 @@ MOUSE = {
     "2": ("69.9, aim 79.3",),
     "3": ("55.4, aim 66.5",),
     # 15,000 windows to learn from, two to eight times as many as the others: chosen on validation.
-    "4": ("42.0, aim 52.7", "encoder.channels=128", "finetune.max_steps=500", "trainer.threads=2"),
+    "4": (
+        "42.0, aim 52.7",
+        "encoder.channels=128",
+        "finetune.max_steps=500",
+        "trainer.threads=2",
+        "trainer.same_bits=false",
+    ),
 }
 BACK = ("cohort.source=[vdx]", "cohort.target=[nki]")
 ROWS = [

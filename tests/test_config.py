@@ -49,6 +49,8 @@ MISTAKES = {
     "design.runs=2.5": "design.runs: got 2.5: input should be a valid integer",
     "design.folds=1": "design.folds: got 1: input should be greater than or equal to 2",
     "trainer.devices=many": "trainer.devices: got 'many': expected a positive number or 'auto'",
+    "trainer.threads=2": "trainer: threads: expected 1, or trainer.same_bits=false, got 2: "
+    "several add up in another order than one, and last bits may differ",
     "trainer.precision=64": "trainer.precision: got '64': "
     "input should be '32', '16-mixed' or 'bf16-mixed'",
     "finetune=adam": "finetune: got 'adam': expected the keys optimizer, batch_size, max_steps, "

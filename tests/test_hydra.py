@@ -172,7 +172,7 @@ def test_help_outside_a_project(run, tmp_path, monkeypatch):
 MACHINES = {
     "cpu": {},
     "gpu": {"accelerator": "gpu"},
-    "ddp": {"accelerator": "auto", "devices": 2, "strategy": "ddp"},
+    "ddp": {"accelerator": "auto", "devices": 2, "strategy": "ddp", "same_bits": False},
 }
 
 

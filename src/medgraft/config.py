@@ -203,6 +203,18 @@ class TrainerConfig(Section):
     accumulate: PositiveInt = 1
     compile: bool = False
     max_failures: NonNegativeInt = 3
+    same_bits: bool = True
+
+    @model_validator(mode="after")
+    def keeps_its_word(self) -> TrainerConfig:
+        """Sums that threads or processes share are added in another order than one adds them."""
+        for name in ("threads", "devices", "num_nodes"):
+            if self.same_bits and getattr(self, name) != 1:
+                raise ValueError(
+                    f"{name}: expected 1, or trainer.same_bits=false, got {getattr(self, name)!r}: "
+                    "several add up in another order than one, and last bits may differ"
+                )
+        return self
 
     @model_validator(mode="after")
     def says_how_many(self) -> TrainerConfig:
@@ -249,7 +261,9 @@ class Config(Section):
 
 # Where a result is made; stages read it although DVC does not track it. Threads are tracked: large
 # sums are added in another order by two threads than by one.
-UNTRACKED = ("accelerator", "devices", "max_failures", "num_nodes", "share", "strategy")
+UNTRACKED = (
+    "accelerator", "devices", "max_failures", "num_nodes", "same_bits", "share", "strategy",
+)  # fmt: skip
 
 
 def leads() -> bool:

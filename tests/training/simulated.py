@@ -139,6 +139,7 @@ def trainer(**changes: Any) -> TrainerConfig:
         "check_every": 10,
         "patience": 1000,
         "replicas_at_once": 128,
+        "same_bits": False,
     }
     return TrainerConfig(**(given | changes))
 
