@@ -12,7 +12,7 @@ export NO_MKDOCS_2_WARNING := true
 # Two processes that share two cores must not start two threads each.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help repro test test-slow lint sbom docs clean
+.PHONY: help repro test test-slow lint audit sbom docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,11 @@ lint: .venv/installed ## style, types, security
 	mypy
 	bandit --quiet --configfile pyproject.toml --recursive src
 
+audit: ## known vulnerabilities of the pinned versions; asks PyPI's advisory database
+	$(PYTHON) -m venv .audit
+	.audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	.audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
 sbom: .venv/installed ## write sbom.json: every installed distribution, its version and licence
 	python tools/sbom.py > sbom.json
 
@@ -45,4 +50,4 @@ docs: .venv/installed ## build the documentation into site/
 	mkdocs build --strict --quiet
 
 clean: ## remove everything that can be made again (not data/, not DVC's cache)
-	rm -rf work mlflow site dvc_plots .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf work mlflow site dvc_plots .venv .audit .pytest_cache .mypy_cache .ruff_cache
