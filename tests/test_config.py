@@ -48,11 +48,36 @@ MISTAKES = {
     "design.runs=ten": "design.runs: got 'ten': input should be a valid integer",
     "design.runs=2.5": "design.runs: got 2.5: input should be a valid integer",
     "design.folds=1": "design.folds: got 1: input should be greater than or equal to 2",
-    "trainer.devices=many": "trainer.devices: got 'many': expected a positive number or 'auto'",
+    "trainer.devices=many": "trainer.devices: got 'many': "
+    "expected a number from 1 to 10000 or 'auto'",
     "trainer.threads=2": "trainer: threads: expected 1, or trainer.same_bits=false, got 2: "
     "several add up in another order than one, and last bits may differ",
     "trainer.precision=64": "trainer.precision: got '64': "
     "input should be '32', '16-mixed' or 'bf16-mixed'",
+    f"seed={10**23}": f"seed: got {10**23}: input should be less than 4294967296",
+    f"design.runs={10**12}": "design.runs: got 1000000000000: "
+    "input should be less than or equal to 10000",
+    f"trainer.max_steps={10**12}": "trainer.max_steps: got 1000000000000: "
+    "input should be less than or equal to 1000000000",
+    f"trainer.devices={10**12}": "trainer.devices: got 1000000000000: "
+    "expected a number from 1 to 10000 or 'auto'",
+    f"evaluation.draws={10**12}": "evaluation.draws: got 1000000000000: "
+    "input should be less than or equal to 1000000",
+    "pretrain.hide_probability=nan": "pretrain.hide_probability: got nan: "
+    "input should be a finite number",
+    "evaluation.cost=inf": "evaluation.cost: got inf: input should be a finite number",
+    "finetune.optimizer.lr=nan": "finetune.optimizer: lr: got nan: expected a finite number",
+    "finetune.optimizer.lr=-1": "finetune.optimizer: torch.optim.AdamW(lr=-1, weight_decay=0.01, "
+    "fused=True): Invalid learning rate: -1",
+    "finetune.optimizer.weight_decay=-1": "finetune.optimizer: torch.optim.AdamW(lr=0.001, "
+    "weight_decay=-1, fused=True): Invalid weight_decay value: -1",
+    "+strategies.scratch.penalty={_target_: medgraft.transfer.penalty.L2Sp, alpha: -1}": (
+        "strategies.scratch.penalty: medgraft.transfer.penalty.L2Sp: alpha: got -1: "
+        "input should be greater than or equal to 0"
+    ),
+    "encoder.widths=[1000000000000]": "encoder: medgraft.networks.encoders.mlp.Mlp: widths: "
+    "got [1000000000000]: input should be less than or equal to 10000",
+    "cohort.folder=''": "cohort.folder: got '': string should have at least 1 character",
     "finetune=adam": "finetune: got 'adam': expected the keys optimizer, batch_size, max_steps, "
     "schedule, augment",
     "cohort=own": OWN,

@@ -121,7 +121,7 @@ def test_missing_target_is_explained():
         (
             {"_target_": MLP, "widths": 64},
             {"inputs": 3},
-            "medgraft.networks.encoders.mlp.Mlp(widths=64): 'int' object is not iterable",
+            f"{MLP}: widths: got 64: input should be an instance of Sequence",
         ),
         (
             {"_target_": "torch.optim.SGD", "lr": -1.0},

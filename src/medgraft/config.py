@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -20,23 +21,32 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     TypeAdapter,
     ValidationError,
     model_validator,
 )
 
-from medgraft.construct import check_names, locate, suggest
+from medgraft.construct import (
+    Amount,
+    Count,
+    Positive,
+    Share,
+    check,
+    locate,
+    suggest,
+)
 from medgraft.errors import ConfigError
 
 MOST_NODES = 1_000_000
+MOST_DEVICES = 10_000
 
 
 def _names_target(value: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(value.get("_target_"), str):
         raise ValueError("needs a _target_, the name of what it constructs")
+    for key, number in dotted(value):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError(f"{key}: got {number}: expected a finite number")
     return value
 
 
@@ -53,36 +63,39 @@ def _known_kind(value: str) -> str:
 
 
 def _countable(value: Any) -> Any:
-    if value != "auto" and (type(value) is not int or value < 1):
-        raise ValueError("expected a positive number or 'auto'")
+    if value != "auto" and (type(value) is not int or not 1 <= value <= MOST_DEVICES):
+        raise ValueError(f"expected a number from 1 to {MOST_DEVICES} or 'auto'")
     return value
 
 
 Target = Annotated[dict[str, Any], AfterValidator(_names_target)]
 """A constructor: ``_target_`` and its arguments."""
 
-AtLeastTwo = Annotated[int, Field(ge=2)]
+Text = Annotated[str, Field(min_length=1)]
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every library takes that draws at random."""
 
 
 class Section(BaseModel):
     """A part of the configuration; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Outcomes(Section):
     """Which outcome of the cohort's description each role predicts."""
 
-    source: str
-    target: str
+    source: Text
+    target: Text
 
 
 class CohortConfig(Section):
     """Where the raw files are, and which sites are source and target."""
 
-    folder: str
-    source: list[str] = Field(min_length=1)
-    target: list[str] = Field(min_length=1)
+    folder: Text
+    source: list[Text] = Field(min_length=1)
+    target: list[Text] = Field(min_length=1)
     outcome: Outcomes
     origin: Target | None
     notice: str
@@ -106,19 +119,19 @@ class PreparationConfig(Section):
 class DesignConfig(Section):
     """How many replicas, and on which patients."""
 
-    runs: PositiveInt
-    folds: AtLeastTwo
+    runs: Count
+    folds: Annotated[Count, Field(ge=2)]
     validation_fraction: float = Field(gt=0, le=0.5)
-    sizes: list[AtLeastTwo]
-    sources: PositiveInt
+    sizes: list[Annotated[Amount, Field(ge=2)]]
+    sources: Count
 
 
 class FitConfig(Section):
     """What to optimise, on how many patients at a time, and how long at most."""
 
     optimizer: Target
-    batch_size: PositiveInt
-    max_steps: PositiveInt | None = None
+    batch_size: Amount
+    max_steps: Amount | None = None
     schedule: Target | None = None
     augment: Target | None = None
 
@@ -127,7 +140,7 @@ class PretrainConfig(FitConfig):
     """Pretraining: its task, and how often a patient's source-only features are hidden."""
 
     pretext: Target | None = None
-    hide_probability: float = Field(ge=0, le=1)
+    hide_probability: Share
 
 
 class Strategy(Section):
@@ -164,11 +177,11 @@ class EvaluationConfig(Section):
     """What every strategy is compared with, how often the bootstrap draws, and what is worth it."""
 
     reference: str
-    draws: int = Field(ge=200)
+    draws: int = Field(ge=200, le=1_000_000)
     set_level: float = Field(gt=0.5, lt=1)
     sensitivity: float = Field(gt=0, le=1)
-    cost: PositiveFloat | None = None
-    worthwhile_difference: PositiveFloat | None = None
+    cost: Positive | None = None
+    worthwhile_difference: Positive | None = None
     ship: str | None = None
     ship_why: str | None = None
 
@@ -188,21 +201,21 @@ class EvaluationConfig(Section):
 class TrainerConfig(Section):
     """How to run, whatever is trained: hardware, and when to stop."""
 
-    accelerator: str
+    accelerator: Text
     devices: Annotated[Any, AfterValidator(_countable)]
-    num_nodes: PositiveInt
+    num_nodes: Count
     strategy: Literal["auto", "ddp", "ray"]
     share: Literal["replicas", "batches"] = "replicas"
     # Hydra reads trainer.precision=32 as a number.
     precision: Annotated[Literal["32", "16-mixed", "bf16-mixed"], BeforeValidator(str)]
-    threads: PositiveInt
-    max_steps: PositiveInt
-    check_every: PositiveInt
-    patience: PositiveInt
-    replicas_at_once: PositiveInt
-    accumulate: PositiveInt = 1
+    threads: Count
+    max_steps: Amount
+    check_every: Amount
+    patience: Amount
+    replicas_at_once: Amount
+    accumulate: Amount = 1
     compile: bool = False
-    max_failures: NonNegativeInt = 3
+    max_failures: int = Field(3, ge=0, le=10_000)
     same_bits: bool = True
 
     @model_validator(mode="after")
@@ -227,7 +240,7 @@ class TrainerConfig(Section):
 class TrackingConfig(Section):
     """Where MLflow keeps its runs; who may write there is for the environment to say."""
 
-    uri: str
+    uri: Text
 
     @model_validator(mode="after")
     def holds_no_password(self) -> TrackingConfig:
@@ -243,7 +256,7 @@ class TrackingConfig(Section):
 class Config(Section):
     """The whole of ``params.yaml``."""
 
-    seed: int = Field(ge=0)
+    seed: Seed
     cohort: CohortConfig
     task: TaskConfig
     source_task: TaskConfig
@@ -385,7 +398,7 @@ def _check_constructors(params: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping) and "_target_" in value:
             try:
                 target = value["_target_"]
-                check_names(locate(target), target, value.keys() - {"_target_"})
+                check(target, {name: own for name, own in value.items() if name != "_target_"})
             except ConfigError as error:
                 problems.append(f"{key}: {error}")
     if problems:

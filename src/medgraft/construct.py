@@ -7,9 +7,20 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from medgraft.errors import ConfigError
+
+# Which numbers make sense, for sections of the configuration and arguments of constructors alike.
+Amount = Annotated[int, Field(gt=0, le=10**9)]
+"""How many patients or steps."""
+Count = Annotated[int, Field(gt=0, le=10_000)]
+"""How many of what is held at once: replicas, layers, units, threads, processes."""
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 # A configuration may come from a stranger. These are the modules that configurations are made of:
 # nothing else is imported or called, nor what these import from elsewhere. Of the catalogue only
@@ -66,6 +77,21 @@ def offered(value: Any, module: str) -> bool:
     return callable(value) and getattr(value, "__module__", "") == module
 
 
+def check(target: str, values: Mapping[str, Any]) -> None:
+    """What can be told of a constructor's arguments before there is something to construct from.
+
+    Raises:
+        ConfigError: as `construct` does.
+    """
+    call = locate(target)
+    check_names(call, target, values)
+    check_values(call, target, values)
+    if target.startswith("torch."):  # which declares no ranges, and refuses what lies outside
+        import torch
+
+        construct({"_target_": target, **values}, params=[torch.zeros(1, 1)])
+
+
 def construct(spec: Mapping[str, Any], **given: Any) -> Any:
     """Call ``spec["_target_"]`` with the other entries of ``spec`` and with ``given``.
 
@@ -76,14 +102,16 @@ def construct(spec: Mapping[str, Any], **given: Any) -> Any:
     if "_target_" not in spec:
         raise ConfigError(f"{dict(spec)}: expected a _target_ that names a constructor")
     call = locate(spec["_target_"])
-    arguments = {key: value for key, value in spec.items() if key != "_target_"} | given
+    told = {key: value for key, value in spec.items() if key != "_target_"}
+    arguments = told | given
     check_arguments(call, spec["_target_"], arguments)
+    check_values(call, spec["_target_"], told)
     if not inspect.isclass(call):
         return call(**arguments)
     try:
         return call(**arguments)
     except (TypeError, ValueError, KeyError) as error:
-        written = ", ".join(f"{k}={v!r}" for k, v in spec.items() if k != "_target_")
+        written = ", ".join(f"{key}={value!r}" for key, value in told.items())
         raise ConfigError(f"{spec['_target_']}({written}): {error}") from error
 
 
@@ -107,6 +135,21 @@ def check_names(call: Callable[..., Any], target: str, names: Iterable[str]) -> 
             raise ConfigError(f"{target}: unknown argument {name!r}{suggest(name, parameters)}")
 
 
+def check_values(call: Callable[..., Any], target: str, values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a number outside the range that the argument of ``call`` declares."""
+    signed: Any = call.__init__ if inspect.isclass(call) else call
+    plain, declared = get_type_hints(signed), get_type_hints(signed, include_extras=True)
+    for name in [name for name in values if declared.get(name) != plain.get(name)]:
+        value = values[name]
+        try:
+            TypeAdapter(declared[name]).validate_python(value, strict=True)
+        except ValidationError as error:
+            expected = error.errors()[0]["msg"]
+            raise ConfigError(
+                f"{target}: {name}: got {value!r}: {expected[0].lower()}{expected[1:]}"
+            ) from None
+
+
 def suggest(word: str, known: Any) -> str:
     """``; did you mean 'x'?`` where something similar is known, else what is known."""
     names = {str(name).lower(): str(name) for name in known}
@@ -114,3 +157,14 @@ def suggest(word: str, known: Any) -> str:
     if close:
         return f"; did you mean {names[close[0]]!r}?"
     return f"; expected one of {', '.join(sorted(names.values()))}" if names else ""
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: what could move its cursor, colour or reverse it is shown escaped.
+
+    Names and values come from files of strangers; the ends of lines are those of a message itself.
+    """
+    return "".join(
+        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode()
+        for one in text
+    )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from medgraft.construct import NonNegative, Share
 from medgraft.errors import ConfigError
 from medgraft.networks.relevance import relevance
 
@@ -70,7 +71,7 @@ class SelectedLayers(nn.Module):
     spread: Tensor
 
     def __init__(
-        self, widths: Sequence[int], fraction: float = 0.25, strength: float = 0.1
+        self, widths: Sequence[int], fraction: Share = 0.25, strength: NonNegative = 0.1
     ) -> None:
         super().__init__()
         for name, value in (("fraction", fraction), ("strength", strength)):

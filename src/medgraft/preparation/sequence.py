@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from medgraft.cohorts.alphabets import PADDING
 from medgraft.cohorts.schema import Cohort, Column
+from medgraft.construct import Share
 from medgraft.errors import ConfigError
 from medgraft.preparation import homology
 from medgraft.preparation.alignment import (
@@ -50,7 +51,7 @@ class Sequences:
     name: ClassVar[str] = "sequence"
 
     def __init__(
-        self, identity: float | None = 0.8, *, strands: bool = True, overlap: Overlap = "refuse"
+        self, identity: Share | None = 0.8, *, strands: bool = True, overlap: Overlap = "refuse"
     ) -> None:
         if identity is not None and not 0.5 <= identity <= 1:
             raise ConfigError(f"identity {identity}: expected 0.5 to 1, or null")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from medgraft import composition
-from medgraft.config import Section
+from medgraft.config import Section, Seed
 from medgraft.construct import locate, suggest
 from medgraft.errors import ConfigError
 from medgraft.sweep.launchers.launcher import Launcher
@@ -28,7 +28,7 @@ class Settings(Section):
     calibration: str | None = None
     name: str | None = Field(None, pattern=r"^[\w-]+$")
     storage: str | None = Field(None, pattern=r"^(sqlite:///.|postgresql(\+\w+)?://)")
-    seed: int = Field(2026, ge=0)
+    seed: Seed = 2026
     heartbeat: PositiveInt = 5
     grace: PositiveInt = 30
     patience: PositiveInt = 300

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from medgraft.construct import Share
+
 
 def constant(steps: int) -> Callable[[int], float]:
     """Leave it as it is."""
@@ -12,7 +14,7 @@ def constant(steps: int) -> Callable[[int], float]:
     return lambda _: 1.0
 
 
-def warmup_cosine(steps: int, warmup: float = 0.1) -> Callable[[int], float]:
+def warmup_cosine(steps: int, warmup: Share = 0.1) -> Callable[[int], float]:
     """Rise in a straight line over the first ``warmup`` of ``steps``, then fall as a cosine to 0.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (ICLR 2017),

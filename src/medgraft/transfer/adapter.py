@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from medgraft.construct import Count, NonNegative
 from medgraft.errors import ConfigError
 
 State = dict[str, Tensor]
@@ -42,7 +43,7 @@ class LowRank:
         alpha: how strongly it counts, relative to ``rank``.
     """
 
-    def __init__(self, rank: int = 8, alpha: float = 8.0) -> None:
+    def __init__(self, rank: Count = 8, alpha: NonNegative = 8.0) -> None:
         self.rank, self.scale = rank, alpha / rank
 
     def adapt(self, network: Any, state: State, seeds: Sequence[int]) -> tuple[Any, State]:

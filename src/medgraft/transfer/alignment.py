@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medgraft.construct import Count, NonNegative
 from medgraft.transfer.precision import full
 
 
@@ -23,7 +24,7 @@ class Coral(nn.Module):
     workshops), equation 1.
     """
 
-    def __init__(self, network: Any, weight: float = 1.0) -> None:
+    def __init__(self, network: Any, weight: NonNegative = 1.0) -> None:
         super().__init__()
         del network
         self.weight = weight
@@ -42,7 +43,7 @@ class MultiKernelMmd(nn.Module):
     adaptation networks" (ICML 2015).
     """
 
-    def __init__(self, network: Any, weight: float = 1.0, kernels: int = 5) -> None:
+    def __init__(self, network: Any, weight: NonNegative = 1.0, kernels: Count = 5) -> None:
         super().__init__()
         del network
         self.weight, self.kernels = weight, kernels
@@ -61,7 +62,7 @@ class Adversary(nn.Module):
     in their section 5.2.2.
     """
 
-    def __init__(self, network: Any, weight: float = 1.0, hidden: int = 32) -> None:
+    def __init__(self, network: Any, weight: NonNegative = 1.0, hidden: Count = 32) -> None:
         super().__init__()
         self.weight = weight
         width = network.readout.width

@@ -17,6 +17,7 @@ from scipy.special import logsumexp, softmax
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medgraft.construct import NonNegative
 from medgraft.transfer.precision import full
 from medgraft.transfer.seen import Seen
 
@@ -53,7 +54,7 @@ class CoTuning(nn.Module):
     matrix: Tensor
     intercept: Tensor
 
-    def __init__(self, network: Any, weight: float = 2.3) -> None:
+    def __init__(self, network: Any, weight: NonNegative = 2.3) -> None:
         super().__init__()
         self.weight, self.classes = weight, max(2, network.head.outputs)
 

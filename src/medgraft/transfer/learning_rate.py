@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from medgraft.construct import Positive
 from medgraft.transfer.trainable import SPECIFIC, layer
 
 
@@ -18,7 +19,7 @@ def flat(names: Iterable[str]) -> dict[str, float]:
     return {}
 
 
-def discriminative(names: Iterable[str], divisor: float = 2.6) -> dict[str, float]:
+def discriminative(names: Iterable[str], divisor: Positive = 2.6) -> dict[str, float]:
     """Each layer ``divisor`` times slower than the one above it.
 
     Howard and Ruder, "Universal language model fine-tuning for text classification" (ACL 2018),
@@ -27,7 +28,7 @@ def discriminative(names: Iterable[str], divisor: float = 2.6) -> dict[str, floa
     return layer_decay(names, decay=1 / divisor)
 
 
-def layer_decay(names: Iterable[str], decay: float = 0.75) -> dict[str, float]:
+def layer_decay(names: Iterable[str], decay: Positive = 0.75) -> dict[str, float]:
     """``decay ** depth``, depth 0 for the specific layers.
 
     Clark et al., "ELECTRA: pre-training text encoders as discriminators rather than generators"

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medgraft.construct import Count, NonNegative
 from medgraft.transfer.precision import full
 from medgraft.transfer.seen import Seen
 from medgraft.transfer.trainable import SPECIFIC
@@ -48,7 +49,9 @@ class L2Sp(Penalty):
     networks" (ICML 2018), equation 3.
     """
 
-    def __init__(self, network: nn.Module, alpha: float = 0.01, beta: float = 0.01) -> None:
+    def __init__(
+        self, network: nn.Module, alpha: NonNegative = 0.01, beta: NonNegative = 0.01
+    ) -> None:
         super().__init__()
         del network
         self.alpha, self.beta = alpha, beta
@@ -75,7 +78,9 @@ class Delta(Penalty):
     without it, so the specific layers should be trained before (``probe_then_everything``).
     """
 
-    def __init__(self, network: nn.Module, alpha: float = 0.01, beta: float = 0.01) -> None:
+    def __init__(
+        self, network: nn.Module, alpha: NonNegative = 0.01, beta: NonNegative = 0.01
+    ) -> None:
         super().__init__()
         del network
         self.alpha, self.beta = alpha, beta
@@ -104,7 +109,7 @@ class BatchSpectralShrinkage(Penalty):
     transfer learning" (NeurIPS 2019), equation 6.
     """
 
-    def __init__(self, network: nn.Module, eta: float = 0.001, k: int = 1) -> None:
+    def __init__(self, network: nn.Module, eta: NonNegative = 0.001, k: Count = 1) -> None:
         super().__init__()
         del network
         self.eta, self.k = eta, k

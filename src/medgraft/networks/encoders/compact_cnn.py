@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medgraft.construct import Count
+
 
 class CompactCnn(nn.Module):
     """Layers that halve the image, each followed by residual blocks (He et al. 2016).
@@ -28,11 +30,11 @@ class CompactCnn(nn.Module):
     def __init__(
         self,
         inputs: int,
-        widths: Sequence[int],
+        widths: Sequence[Count],
         *,
-        blocks: int = 1,
-        groups: int = 8,
-        stride: int = 2,
+        blocks: Count = 1,
+        groups: Count = 8,
+        stride: Count = 2,
     ) -> None:
         super().__init__()
         self.widths = list(widths)

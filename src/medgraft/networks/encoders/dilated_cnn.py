@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medgraft.construct import Count, Share
 from medgraft.errors import ConfigError
 
 GROUPS = 4  # of the normalisation
@@ -43,14 +44,14 @@ class DilatedCnn(nn.Module):
         self,
         inputs: int,
         *,
-        channels: int = 64,
-        motif: int = 13,
-        shrink: int = 3,
-        blocks: int = 3,
-        kernel: int = 5,
-        stretches: int = 1,
+        channels: Count = 64,
+        motif: Count = 13,
+        shrink: Count = 3,
+        blocks: Count = 3,
+        kernel: Count = 5,
+        stretches: Count = 1,
         both_strands: bool = False,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ) -> None:
         if motif % 2 == 0 or kernel % 2 == 0:
             raise ValueError(f"motif and kernel: expected odd numbers, got {motif} and {kernel}")

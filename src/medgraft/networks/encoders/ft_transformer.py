@@ -8,6 +8,8 @@ import rtdl_revisiting_models as rtdl
 import torch
 from torch import Tensor, nn
 
+from medgraft.construct import Count, Positive, Share
+
 
 class FtTransformer(nn.Module):
     """FT-Transformer of Gorishniy et al., "Revisiting deep learning models for tabular data", 2021.
@@ -31,11 +33,11 @@ class FtTransformer(nn.Module):
     def __init__(
         self,
         inputs: int,
-        blocks: int = 2,
-        width: int = 32,
-        heads: int = 4,
-        hidden_multiplier: float = 4 / 3,
-        dropout: float = 0.0,
+        blocks: Count = 2,
+        width: Count = 32,
+        heads: Count = 4,
+        hidden_multiplier: Positive = 4 / 3,
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__()
         backbone = rtdl.FTTransformerBackbone(

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from medgraft.construct import Count
+
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
 
@@ -21,7 +23,7 @@ class Mlp(nn.Module):
 
     places: ClassVar[int] = 0
 
-    def __init__(self, inputs: int, widths: Sequence[int], activation: str = "relu") -> None:
+    def __init__(self, inputs: int, widths: Sequence[Count], activation: str = "relu") -> None:
         super().__init__()
         self.widths = list(widths)
         self.layers = nn.ModuleList(

@@ -7,6 +7,8 @@ from typing import ClassVar
 import rtdl_revisiting_models as rtdl
 from torch import Tensor, nn
 
+from medgraft.construct import Count, Positive, Share
+
 
 class TabularResNet(nn.Module):
     """ResNet of Gorishniy et al., "Revisiting deep learning models for tabular data", 2021.
@@ -20,10 +22,10 @@ class TabularResNet(nn.Module):
     def __init__(
         self,
         inputs: int,
-        blocks: int = 2,
-        width: int = 64,
-        hidden_multiplier: float = 2.0,
-        dropout: float = 0.0,
+        blocks: Count = 2,
+        width: Count = 64,
+        hidden_multiplier: Positive = 2.0,
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__()
         net = rtdl.ResNet(

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medgraft.construct import Count
+
 
 class SequenceTransformer(nn.Module):
     """Words of neighbouring letters, then attention among all of them.
@@ -27,7 +29,13 @@ class SequenceTransformer(nn.Module):
     places: ClassVar[int] = 1
 
     def __init__(
-        self, inputs: int, *, channels: int = 64, word: int = 4, blocks: int = 2, heads: int = 4
+        self,
+        inputs: int,
+        *,
+        channels: Count = 64,
+        word: Count = 4,
+        blocks: Count = 2,
+        heads: Count = 4,
     ) -> None:
         if channels % (2 * heads):
             raise ValueError(f"channels: expected a multiple of {2 * heads}, got {channels}")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medgraft.construct import Count
 from medgraft.networks.inputs.table import TableInput
 
 
@@ -29,7 +30,7 @@ class PiecewiseLinearInput(nn.Module):
     edges: Tensor
     median: Tensor
 
-    def __init__(self, features: Sequence[Mapping[str, Any]], bins: int = 8) -> None:
+    def __init__(self, features: Sequence[Mapping[str, Any]], bins: Count = 8) -> None:
         super().__init__()
         self.bins = bins
         self.table = TableInput(features)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medgraft.construct import NonNegative
 from medgraft.networks.inputs.table import TableInput, gathered
 
 CHUNK = 8192  # rows prepared at a time
@@ -35,7 +36,7 @@ class PseudoInput(nn.Module):
 
     coefficients: Tensor
 
-    def __init__(self, features: Sequence[Mapping[str, Any]], penalty: float = 1.0) -> None:
+    def __init__(self, features: Sequence[Mapping[str, Any]], penalty: NonNegative = 1.0) -> None:
         super().__init__()
         self.table = TableInput(features)
         self.penalty = penalty

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from medgraft.construct import NonNegative
+
 DRAWS = 7  # numbers per image
 
 
@@ -29,12 +31,12 @@ class RandomView:
         contrast: the distance from the image's mean times at most ``1 + contrast``, or divided.
     """
 
-    shift: float = 0.0
-    rotation: float = 0.0
-    zoom: float = 0.0
+    shift: NonNegative = 0.0
+    rotation: NonNegative = 0.0
+    zoom: NonNegative = 0.0
     flip: bool = False
-    brightness: float = 0.0
-    contrast: float = 0.0
+    brightness: NonNegative = 0.0
+    contrast: NonNegative = 0.0
 
     def draw(self, generator: np.random.Generator, size: int) -> np.ndarray:
         """Float32 ``[size, 7]``: shift down, shift right, angle, zoom, mirror, light, contrast."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from medgraft.construct import Share
 from medgraft.networks.inputs.table import TableInput
 from medgraft.networks.model import seeded, shared_layers
 
@@ -27,7 +28,7 @@ class MaskedFeature:
         probability: of each value to be hidden.
     """
 
-    probability: float = 0.3
+    probability: Share = 0.3
     outcome: Mapping[str, Any] = field(
         default_factory=lambda: {"name": "hidden features", "task": "pretext", "classes": []}
     )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medgraft.construct import construct
+from medgraft.construct import Count, Positive, construct
 from medgraft.networks.model import seeded, shared_layers
 
 
@@ -26,7 +26,7 @@ class SimClr:
     """
 
     def __init__(
-        self, view: Mapping[str, Any], *, temperature: float = 0.2, width: int = 64
+        self, view: Mapping[str, Any], *, temperature: Positive = 0.2, width: Count = 64
     ) -> None:
         self.view = construct(view)
         self.temperature, self.width = temperature, width

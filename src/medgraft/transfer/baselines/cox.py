@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
+from medgraft.construct import NonNegative
 from medgraft.errors import ConfigError
 from medgraft.networks.heads.survival import breslow
 from medgraft.transfer.baselines.recipe import Arrays, Baseline
 
 
-def cox(task: str, classes: int, *, horizons: Sequence[float] = (), ridge: float = 1.0) -> Baseline:
+def cox(
+    task: str, classes: int, *, horizons: Sequence[float] = (), ridge: NonNegative = 1.0
+) -> Baseline:
     """Proportional hazards with a ridge penalty of ``ridge / 2`` times the squared coefficients.
 
     Raises:

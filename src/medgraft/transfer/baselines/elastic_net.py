@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from medgraft.construct import Positive, Share
 from medgraft.transfer.baselines.linear import linear_arrays, linear_scores
 from medgraft.transfer.baselines.recipe import Baseline
 
 
-def elastic_net(task: str, classes: int, C: float = 0.1, l1_ratio: float = 0.5) -> Baseline:
+def elastic_net(task: str, classes: int, C: Positive = 0.1, l1_ratio: Share = 0.5) -> Baseline:
     """Zou and Hastie, "Regularization and variable selection via the elastic net", 2005.
 
     Args:

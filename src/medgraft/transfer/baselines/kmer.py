@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from medgraft.construct import Count, Positive
 from medgraft.errors import ConfigError
 from medgraft.transfer.baselines.linear import linear_arrays, linear_scores, logistic_regression
 from medgraft.transfer.baselines.recipe import Arrays, Baseline
 
 
 def kmer_logistic(
-    task: str, classes: int, *, k: int = 4, C: float = 0.1, strands: bool = False
+    task: str, classes: int, *, k: Count = 4, C: Positive = 0.1, strands: bool = False
 ) -> Baseline:
     """Ridge-penalised logistic regression on counts of k-mers (linear where a value is predicted).
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from medgraft.construct import Positive
 from medgraft.transfer.baselines.recipe import Arrays, Baseline
 
 
-def logistic_regression(task: str, classes: int, C: float = 1.0) -> Baseline:
+def logistic_regression(task: str, classes: int, C: Positive = 1.0) -> Baseline:
     """Ridge-penalised logistic regression (linear regression where the outcome is a value)."""
 
     def make(seed: int) -> Any:

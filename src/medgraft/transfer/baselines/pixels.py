@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from medgraft.construct import Count, Positive
 from medgraft.transfer.baselines.linear import linear_arrays, linear_scores
 from medgraft.transfer.baselines.recipe import Arrays, Baseline
 
 
-def pixel_regression(task: str, classes: int, *, components: int = 50, C: float = 1.0) -> Baseline:
+def pixel_regression(
+    task: str, classes: int, *, components: Count = 50, C: Positive = 1.0
+) -> Baseline:
     """Ridge-penalised logistic regression (linear for a value) on whitened principal components.
 
     Components and regression are both linear, so what is kept is one weight a pixel.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from medgraft.construct import Count, Positive
 from medgraft.transfer.baselines.recipe import Arrays, Baseline
 
 # Rows that walk down all trees together.
@@ -16,10 +17,10 @@ def gradient_boosting(
     task: str,
     classes: int,
     *,
-    trees: int = 100,
-    learning_rate: float = 0.1,
-    depth: int = 3,
-    patients_in_leaf: int = 5,
+    trees: Count = 100,
+    learning_rate: Positive = 0.1,
+    depth: Count = 3,
+    patients_in_leaf: Count = 5,
 ) -> Baseline:
     """Histogram gradient boosting; defaults are cautious, for cohorts of tens of patients."""
 
