@@ -1,11 +1,13 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
 from medgraft.errors import ConfigError
 from medgraft.networks import checkpoints
 
-from .tiny_checkpoint import VOCABULARY
+from .tiny_checkpoint import VOCABULARY, write
 
 
 @pytest.fixture
@@ -98,3 +100,21 @@ def test_absent_library_is_named(folder, monkeypatch):
     assert str(error.value) == (
         f"{folder}: published checkpoints need transformers: pip install 'medgraft[checkpoints]'"
     )
+
+
+LOAD = """
+import sys
+from pathlib import Path
+from medgraft.networks.checkpoints import trained
+trained(Path(sys.argv[1]))
+"""
+
+
+def test_weights_are_loaded_without_a_word(tmp_path):
+    """Although a head is in the file that the encoder does not use: it never does."""
+    pytest.importorskip("transformers")
+    folder = write(tmp_path / "tiny", "bert")
+    said = subprocess.run(
+        [sys.executable, "-c", LOAD, str(folder)], capture_output=True, text=True, check=True
+    )
+    assert (said.stdout, said.stderr) == ("", "")

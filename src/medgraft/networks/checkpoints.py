@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,19 +162,35 @@ def fresh(settings: dict[str, Any]) -> nn.Module:
 def trained(folder: Path) -> nn.Module:
     """The network with the checkpoint's weights."""
     transformers = _transformers(str(folder))
-    model, report = transformers.AutoModel.from_pretrained(  # nosec B615
-        folder,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        attn_implementation="eager",
-        output_loading_info=True,
-    )
+    with _quiet(transformers):
+        model, report = transformers.AutoModel.from_pretrained(  # nosec B615
+            folder,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
     lost = sorted(name for name in report["missing_keys"] if "pooler" not in name)
     if lost:
         raise ConfigError(f"{folder}: its weights lack {lost[0]} and {len(lost) - 1} more")
     found: nn.Module = model.float()
     return found
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Without the report of unused weights and the bar of progress; what is missing, we say."""
+    logging = transformers.utils.logging
+    before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def _transformers(asked: str) -> Any:
