@@ -98,7 +98,11 @@ def test_cell_that_is_no_number_is_kept(tmp_path):
         ("x.csv", "sample,g1,g2,g3\ns1,1\n", ", line 2: found 2 columns, expected 4"),
         ("x.csv", "sample;g1\ns1;1\n", ": found 1 column, expected ids and numbers between ','"),
         ("x.csv", "sample,g1\n", ": holds no matrix: 1 lines"),
-        ("x.csv", "sample,g1\ns1,1\ns1,2\n", ': "s1" stands in it twice'),
+        (
+            "x.csv",
+            "sample,g1\nx,0\ns1,1\ns1,2\n",
+            ": rows 2 and 3",
+        ),
         ("x.csv", "sample,g,g,h,h\ns1,1,2,3,4\n", ': "g" stands in it twice and 1 more'),
         ("x.xls", "", ": got a file *.xls, expected one of .csv, .tsv, .txt, .parquet, .h5ad"),
         ("x.parquet", "sample", ": not a parquet table"),

@@ -42,18 +42,21 @@ def test_agrees_with_dvc(sealed: Path) -> None:
 
 
 def test_every_difference_is_named(sealed: Path) -> None:
+    """But for the names of files that only their makers know: of images, they may be patients'."""
     data = sealed / "data"
+    (data / "breast" / "cohort.yaml").write_text("sites: {here: {file: heart.txt}}")
     (data / "heart.txt").write_text("Contents of heart.txt\n")
     (data / "new.csv").write_text("1")
     (data / "empty").unlink()
     assert refusal(sealed) == [
+        "data/breast/cohort.yaml: changed since it was sealed",
         "data/heart.txt: changed since it was sealed",
-        "data/new.csv: added since it was sealed",
-        "data/empty: removed since it was sealed",
+        "data: 1 file that no cohort.yaml names: added since it was sealed",
+        "data: 1 file that no cohort.yaml names: removed since it was sealed",
         WAY_OUT,
     ]
     assert seal.changes(data, sealed / "data.dvc") == seal.Changes(
-        changed=("heart.txt",), added=("new.csv",), removed=("empty",)
+        changed=("breast/cohort.yaml", "heart.txt"), added=("new.csv",), removed=("empty",)
     )
 
 

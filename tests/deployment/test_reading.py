@@ -83,7 +83,7 @@ def test_sequence_that_does_not_fit_is_told_apart(splice, tmp_path):
     assert (counts.answered, counts.refused) == (2, 2)
     listed = pl.read_csv(tmp_path / "a.problems.csv").rows()
     assert listed == [
-        (3, None, 'record "s2": is empty, expected a sequence'),
+        (3, None, "the record is empty, expected a sequence"),
         (4, "s3", 'column site: got "J" at position 4, expected dna letters ACGT'),
     ]
 
@@ -198,7 +198,7 @@ def test_other_files_are_refused_in_one_line(name, data, told, ward, tmp_path, c
     ("name", "data", "told"),
     [
         ("new.fasta", b"ACGT\n", "in/new.fasta: begins with neither"),
-        ("new.fastq", b"@s\nACGT\n+\nII\n", "in/new.fastq: not a whole FASTQ file: "),
+        ("new.fastq", b"@s\nACGT\n+\nII\n", "in/new.fastq, line 4: not a whole FASTQ file: "),
         ("new.fasta.gz", b">s\nACGT\n", "in/new.fasta.gz: not a whole gzip file"),
     ],
 )

@@ -43,7 +43,7 @@ patient: who
 outcomes:
   died: {column: died, task: binary, negative: [0], positive: [1]}
 columns:
-  scan: {kind: image, height: 16, width: 16, identifier: true}
+  scan: {kind: image, height: 16, width: 16}
 format: {reader: medgraft.cohorts.readers.dicom.read, image: scan, patient: who}
 sites:
   big: {file: big.csv}

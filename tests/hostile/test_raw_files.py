@@ -5,6 +5,7 @@
 import gzip
 import io
 import os
+import re
 import tarfile
 import zipfile
 
@@ -81,7 +82,15 @@ TABLES: Cases = {
     "binary": (put("small.csv", bytes(range(1, 256)) * 9), "small.csv, line 2: not UTF-8 text"),
     "two BOMs": (
         alter("small.csv", lambda data: b"\xef\xbb\xbf\xef\xbb\xbf" + data),
-        'column "\ufeffid" is not declared',
+        'column "\\ufeffid" is not declared',
+    ),
+    "escape in a name": (
+        alter("small.csv", lambda data: data.replace(b"crp", b"\x1b[2J\x1b]0;crp\x07")),
+        r'column "\x1b[2J\x1b]0;crp\x07" is not declared',
+    ),
+    "escape in a cell": (cell(3, "crp", "\x1b[31m9\u202e8"), r'got "\x1b[31m9\u202e8", exp'),
+    "line end in a cell": (
+        cell(3, "crp", '"9\npreprocess: all is well"'), r'got "9\npreprocess: all is well", '
     ),
     "link to outside": (
         link("small.csv", "/etc/hostname"),
@@ -274,12 +283,12 @@ DNA = ">small0\n" + "ACGT" * 7 + "AC\n"
 SEQUENCES: Cases = {
     "empty": (put("small.fasta", ""), "begins with neither"),
     "no header": (put("small.fasta", "ACGT\n"), 'begins with neither ">" (FASTA) nor "@" (FASTQ)'),
-    "protein in DNA": (swap("small.fasta", ">small1\n", ">small1\nMKLV\n"), 'record "small1"'),
-    "twice": (alter("small.fasta", lambda d: d + DNA.encode()), 'record "small0": comes a second'),
-    "empty record": (alter("small.fasta", lambda d: d + b">x\n"), 'record "x": is empty'),
-    "too short": (swap("small.fasta", ">small1\n", ">y\nACGT\n>small1\n"), 'record "y"'),
+    "protein in DNA": (swap("small.fasta", ">small1\n", ">small1\nMKLV\n"), 'line 3, column'),
+    "twice": (alter("small.fasta", lambda d: d + DNA.encode()), 'the record comes a second'),
+    "empty record": (alter("small.fasta", lambda d: d + b">x\n"), 'the record is empty'),
+    "too short": (swap("small.fasta", ">small1\n", ">y\nACGT\n>small1\n"), "line 3, the record has no label in"),
     "no label": (alter("small.csv", lambda d: d.replace(b"small3,1\n", b"")), "has no label in"),
-    "label of nobody": (alter("small.csv", lambda d: d + b"nobody,1\n"), "none of this name is in"),
+    "label of nobody": (alter("small.csv", lambda d: d + b"nobody,1\n"), "none of its name is in"),
     "labelled twice": (alter("small.csv", lambda d: d + b"small3,0\n"), "labelled a second time"),
     "labels outside": (
         swap("cohort.yaml", "labels: small.csv", "labels: ../../x.csv"),
@@ -289,9 +298,9 @@ SEQUENCES: Cases = {
         link("small.csv", "/etc/hostname"), "small.csv: is a link to outside the cohort's folder"
     ),
     "truncated fastq": (put("small.fasta", "@small0\nACGT\n+\nII"), "not a whole FASTQ file"),
-    "NUL bytes": (alter("small.fasta", lambda d: d.replace(b"A", b"\0", 1)), "small0"),
+    "NUL bytes": (alter("small.fasta", lambda d: d.replace(b"A", b"\0", 1)), "got \"\\x00\" at"),
     "binary": (put("small.fasta", b">\xff\xfe\n\x80\n"), "small.fasta"),
-    "U and T": (swap("small.fasta", ">small1\n", ">small1\nUT"), 'record "small1"'),
+    "U and T": (swap("small.fasta", ">small1\n", ">small1\nUT"), "got 32 letters, expected 30"),
     "labels not a name": (
         swap("cohort.yaml", "labels: small.csv", "labels: 7"), "labels: got 7, expected a text"
     ),
@@ -353,13 +362,13 @@ def absurd() -> bytes:
 
 
 FILMS: Cases = {
-    "absent": (absent("small1.png"), 'line 3, column film: "small1.png" cannot be read'),
-    "empty": (put("small1.png", b""), '"small1.png" is not a PNG, JPEG or DICOM image'),
-    "text": (put("small1.png", "hello"), '"small1.png" is not a PNG, JPEG or DICOM image'),
-    "truncated": (alter("small1.png", lambda d: d[:50]), '"small1.png" is damaged or cut short'),
+    "absent": (absent("small1.png"), 'line 3, column film: the image cannot be read'),
+    "empty": (put("small1.png", b""), 'the image is not a PNG, JPEG or DICOM image'),
+    "text": (put("small1.png", "hello"), 'the image is not a PNG, JPEG or DICOM image'),
+    "truncated": (alter("small1.png", lambda d: d[:50]), 'the image is damaged or cut short'),
     "other size": (put("small1.png", png(shades(9, 9))), "is 9 × 9 pixels"),
     "colour": (put("small1.png", png(shades(channels=3))), "is 8-bit colour, expected 8-bit grey"),
-    "folder": (folder("small1.png"), '"small1.png" cannot be read'),
+    "folder": (folder("small1.png"), 'the image cannot be read'),
     "pipe": (
         both(absent("small1.png"), lambda at: os.mkfifo(at / "small1.png")), "cannot be read"
     ),
@@ -368,7 +377,7 @@ FILMS: Cases = {
     ),
     "absolute": (swap("small.csv", "small1.png", "/etc/passwd"), "lies outside the cohort's"),
     "link to outside": (
-        link("small1.png", "/etc/passwd"), '"small1.png" is a link to outside the cohort'
+        link("small1.png", "/etc/passwd"), 'the image is a link to outside the cohort'
     ),
     "not base64": (swap("small.csv", "small1.png", "data:image/png;base64!AAA"), "cannot be read"),
     "svg": (put("small1.png", "<svg/>"), "is not a PNG, JPEG or DICOM image"),
@@ -377,9 +386,9 @@ FILMS: Cases = {
 }  # fmt: skip
 
 SCANS: Cases = {
-    "absent": (absent("small1.dcm"), 'line 3, column film: "small1.dcm" cannot be read'),
-    "truncated": (alter("small1.dcm", lambda d: d[:-30]), '"small1.dcm" is a damaged DICOM file'),
-    "only a preamble": (put("small1.dcm", bytes(128) + b"DICM"), '"small1.dcm" is a'),
+    "absent": (absent("small1.dcm"), 'line 3, column film: the image cannot be read'),
+    "truncated": (alter("small1.dcm", lambda d: d[:-30]), 'the image is a damaged DICOM file'),
+    "only a preamble": (put("small1.dcm", bytes(128) + b"DICM"), 'the image is a'),
     "no patient": (
         put("small1.dcm", dicom(shades().astype(np.int16), PatientID="")),
         "line 3, column who: missing, expected a patient identifier",
@@ -417,10 +426,10 @@ GENES: Cases = {
     ),
     "sample absent": (
         swap("small_matrix.csv", "small7,", "smal7,"),
-        'sample "small7": no such sample in big_matrix.csv or small_matrix.csv',
+        'column sample: no such sample in big_matrix.csv or small_matrix.csv',
     ),
-    "sample twice": (swap("small_matrix.csv", "small7,", "small6,"), '"small6" stands in it twice'),
-    "gene twice": (swap("small_matrix.csv", "1,2,3", "1,1,3"), '"1" stands in it twice'),
+    "sample twice": (swap("small_matrix.csv", "small7,", "small6,"), "small_matrix.csv: rows 7 and 8 (without the header) have one name"),
+    "gene twice": (swap("small_matrix.csv", "1,2,3", "1,1,3"), "small_matrix.csv: columns 1 and 2 (without the header) have one name"),
     "outside": (
         swap("cohort.yaml", "small_matrix.csv", "../x.csv"), "lies outside the cohort's folder"
     ),
@@ -467,9 +476,11 @@ def test_malformed_input_is_refused(kind, name, tmp_path, monkeypatch, capsys):
     assert said in told.err
     assert told.err.startswith("preprocess: ")
     assert told.err.count("\n") <= 22
+    assert told.err.replace("\n", "").isprintable()
     assert "Traceback" not in told.err
     assert told.out == ""
     assert "Canary" not in told.err
+    assert not re.search(r"small\d", told.err), "a record's name may be a patient's"
     assert not list((place / "work").rglob("*"))
     assert not (place / "canary").exists()
 

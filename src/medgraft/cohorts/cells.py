@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from medgraft.cohorts.codes import Code, Rule
-from medgraft.cohorts.table import SHOWN, Problem, RawTable
+from medgraft.cohorts.table import SHOWN, Problem, RawTable, quoted
 
 CELL = "cell"
 LONGEST = 40  # characters of a cell worth showing
@@ -131,9 +131,9 @@ def breach(name: str, cells: pl.Series, reading: Reading, rule: Rule, row: int) 
 
 def got(cells: pl.Series, reading: Reading, row: int) -> str:
     """What one cell holds: `got "x"`, or `missing`."""
-    return (
-        "missing" if reading.missing[row] else f'got "{_shorten(text_of(cells[row : row + 1])[0])}"'
-    )
+    if reading.missing[row]:
+        return "missing"
+    return f"got {quoted(text_of(cells[row : row + 1])[0], LONGEST)}"
 
 
 def expectation(rule: Rule) -> str:
@@ -162,10 +162,6 @@ def _text(cell: pl.Expr, kind: pl.DataType) -> pl.Expr:
     if kind.is_float():
         cell = cell.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
     return cell.cast(pl.String).str.strip_chars()
-
-
-def _shorten(cell: str) -> str:
-    return cell if len(cell) <= LONGEST else f"{cell[:LONGEST]}…"
 
 
 def _among(cell: pl.Expr, number: pl.Expr, codes: tuple[Code, ...]) -> pl.Expr:

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from medgraft.cohorts import matrices
-from medgraft.cohorts.table import did_you_mean
+from medgraft.cohorts.table import did_you_mean, quoted
 from medgraft.errors import CohortError
 
 Numbers = NDArray[np.float64]
@@ -175,7 +175,7 @@ def annotation(path: Path, *, probe: str, gene: str) -> dict[str, str]:
     twice = pairs.filter(pl.col("probe").is_duplicated())["probe"].unique(maintain_order=True)
     if len(twice):
         more = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
-        raise CohortError(f'{path}: gives more than one gene for probe "{twice[0]}"{more}')
+        raise CohortError(f"{path}: gives more than one gene for probe {quoted(twice[0])}{more}")
     return dict(zip(pairs["probe"], pairs["gene"], strict=True))
 
 

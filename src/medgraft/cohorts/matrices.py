@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from medgraft.cohorts import files
+from medgraft.cohorts.table import quoted
 from medgraft.errors import CohortError
 
 Objects = NDArray[np.object_]
@@ -57,8 +58,8 @@ def read(path: Path, *, wanted: Collection[str], missing: Sequence[int | float |
     if not path.is_file():
         raise CohortError(f"{path}: there is no such file")
     matrix = _reader(path)(path, tuple(missing))
-    _distinct(matrix)
     rows, columns = (len(set(ids) & set(wanted)) for ids in (matrix.samples, matrix.probes))
+    _distinct(matrix, genes="columns" if rows > columns else "rows" if columns > rows else "")
     return matrix.transposed() if columns > rows else matrix
 
 
@@ -77,13 +78,20 @@ def _reader(path: Path) -> Callable[[Path, tuple[int | float | str, ...]], Matri
     return endings[ending]
 
 
-def _distinct(matrix: Matrix) -> None:
-    for ids in (matrix.samples, matrix.probes):
+def _distinct(matrix: Matrix, *, genes: str) -> None:
+    """Refuse an id that stands for two; only one of `genes`, rows or columns, is shown.
+
+    Others may be samples' ids, and those patients' names.
+    """
+    for side, ids in (("rows", matrix.samples), ("columns", matrix.probes)):
         names, counts = np.unique(ids.astype(str), return_counts=True)
         twice = names[counts > 1].tolist()
         if twice:
             more = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
-            raise CohortError(f'{matrix.path}: "{twice[0]}" stands in it twice{more}')
+            one, two = (np.flatnonzero(ids == twice[0])[:2] + 1).tolist()
+            where = f"{side} {one} and {two} (without the header) have one name"
+            told = f"{quoted(twice[0])} stands in it twice" if side == genes else where
+            raise CohortError(f"{matrix.path}: {told}{more}")
 
 
 def _csv(path: Path, missing: tuple[int | float | str, ...]) -> Matrix:

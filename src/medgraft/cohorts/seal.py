@@ -7,9 +7,11 @@ sorted by path. The manifest itself is kept in DVC's cache under that name. File
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -18,6 +20,7 @@ from medgraft.errors import SealError
 
 Manifest = Mapping[str, str]
 SHOWN = 20
+DESCRIPTION = "cohort.yaml"
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ def check(data: Path, seal: Path) -> None:
     """Do nothing if `data` holds exactly the bytes that `seal` (data.dvc) names.
 
     Raises:
-        SealError: they differ, or either is absent or unreadable; says which files and the way out.
+        SealError: they differ, or either is absent or unreadable; says which of the files that a
+            `cohort.yaml` names, how many others, and the way out.
     """
     found = changes(data, seal)
     if found:
@@ -80,10 +84,11 @@ def _sorted(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def _message(data: Path, seal: Path, found: Changes) -> str:
+    described = _described(data)
     lines = [
-        f"{data / path}: {what} since it was sealed"
+        f"{told}: {what} since it was sealed"
         for what in ("changed", "added", "removed")
-        for path in getattr(found, what)
+        for told in _told(data, getattr(found, what), described)
     ]
     if not found.known:
         lines = [f"{data}: not the bytes that {seal} names; which files differ is not known here"]
@@ -91,6 +96,22 @@ def _message(data: Path, seal: Path, found: Changes) -> str:
         lines = [*lines[:SHOWN], f"… and {len(lines) - SHOWN} more"]
     way_out = f"`dvc checkout {seal}` restores what was sealed, `dvc add {data}` seals this instead"
     return "\n".join([*lines, way_out])
+
+
+def _described(data: Path) -> set[str]:
+    """The words of all the cohorts' descriptions, the names of files among them."""
+    texts = (path.read_text(errors="replace") for path in data.rglob(DESCRIPTION))
+    return {DESCRIPTION, *(word for text in texts for word in re.findall(r"[\w.-]+", text))}
+
+
+def _told(data: Path, paths: Sequence[str], described: set[str]) -> Iterator[str]:
+    """Files that a description names, and how many others: their names may be patients'."""
+    own = [PurePosixPath(path) for path in paths]
+    yield from (str(data / path) for path in own if path.name in described)
+    others = Counter(path.parts[:-1][:1] for path in own if path.name not in described)
+    for folder, count in others.items():
+        files = "1 file" if count == 1 else f"{count} files"
+        yield f"{data.joinpath(*folder)}: {files} that no {DESCRIPTION} names"
 
 
 def _sealed_md5(data: Path, seal: Path) -> str:
@@ -109,15 +130,15 @@ def _sealed_md5(data: Path, seal: Path) -> str:
 
 def _manifest(folder: Path) -> Manifest:
     paths = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): _md5(path) for path in paths}
+    try:
+        return {path.relative_to(folder).as_posix(): _md5(path) for path in paths}
+    except OSError as error:
+        raise SealError(f"{folder}: a file in it cannot be read: {error.strerror}") from None
 
 
 def _md5(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, _new_md5).hexdigest()
-    except OSError as error:
-        raise SealError(f"{path}: cannot be read: {error.strerror}") from None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _new_md5).hexdigest()
 
 
 def _new_md5() -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from medgraft.construct import printable
 from medgraft.errors import CohortError
 
 SHOWN = 20
@@ -32,7 +33,7 @@ class RawTable:
 
     `lines` is int64 [rows], the line (or record number) where each row begins. A row that does not
     fit the header is left out of `cells` and stands in `problems`. `names` [rows] are those of the
-    records, where the format has any.
+    records, where the format has any; a name may be a patient's, and no message shows one.
     """
 
     cells: pl.DataFrame
@@ -41,9 +42,8 @@ class RawTable:
     names: pl.Series | None = None
 
     def problem(self, row: int, text: str) -> Problem:
-        """Something wrong with one row, named where it has a name."""
-        record = "" if self.names is None else f'record "{self.names[row]}", '
-        return Problem(int(self.lines[row]), record + text)
+        """Something wrong with one row."""
+        return Problem(int(self.lines[row]), text)
 
 
 def joined(tables: Iterable[RawTable]) -> RawTable:
@@ -75,7 +75,7 @@ def refuse(path: Path, problems: Iterable[Problem], count: int) -> None:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`, did you mean "age"?` for the closest known name, or nothing."""
     close = get_close_matches(name, list(known), n=1)
-    return f', did you mean "{close[0]}"?' if close else ""
+    return f", did you mean {quoted(close[0])}?" if close else ""
 
 
 def header_problems(header: Iterable[str], expected: Iterable[str]) -> Iterator[str]:
@@ -91,13 +91,15 @@ def _header_problems(names: list[str], known: list[str]) -> Iterator[str]:
     absent = [name for name in known if name not in present]
     for name, count in Counter(names).items():
         if count > 1:
-            yield f'column "{_short(name)}" appears {count} times'
+            yield f"column {quoted(name)} appears {count} times"
     for name in dict.fromkeys(names):
         if name not in described:
-            yield f'column "{_short(name)}" is not declared{did_you_mean(name, absent[:GUESSED])}'
+            yield f"column {quoted(name)} is not declared{did_you_mean(name, absent[:GUESSED])}"
     for name in absent:
-        yield f'column "{_short(name)}" is declared and absent'
+        yield f"column {quoted(name)} is declared and absent"
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
+def quoted(text: str, longest: int = LONGEST) -> str:
+    """A name or a value from a file, in quotation marks, as one line of a message can show it."""
+    shown = text if len(text) <= longest else f"{text[:longest]}…"
+    return '"' + printable(shown).replace("\n", "\\n") + '"'

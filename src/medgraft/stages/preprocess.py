@@ -8,7 +8,7 @@ from typing import Any
 from medgraft.cohorts.load import load
 from medgraft.cohorts.schema import Cohort
 from medgraft.config import stage_params
-from medgraft.construct import construct
+from medgraft.construct import construct, printable
 from medgraft.errors import ConfigError
 from medgraft.preparation.prepare import Summary, prepare
 from medgraft.preparation.splits import Plan
@@ -17,7 +17,7 @@ from medgraft.stages.run import PREPARED, run
 
 def preprocess() -> None:
     """Write the prepared cohorts, the design table and the audit; print who was used."""
-    print(carry_out(stage_params("preprocess"), out=PREPARED).text())
+    print(printable(carry_out(stage_params("preprocess"), out=PREPARED).text()))
 
 
 def carry_out(params: Any, *, out: Path) -> Summary:

@@ -93,10 +93,10 @@ def test_messages_name_file_and_record(tmp_path):
     with pytest.raises(CohortError) as caught:
         load(at, "here", "ill")
     assert str(caught.value) == (
-        f'{at}/list.csv, line 3, column film: "b.dcm" is a DICOM file without pixels '
+        f"{at}/list.csv, line 3, column film: the image is a DICOM file without pixels "
         f"(modality CT)\n"
-        f'{at}/list.csv, line 4, column film: "c.dcm" holds 2 frames, expected 1; write the frame '
-        "to be used to a file of its own"
+        f"{at}/list.csv, line 4, column film: the image holds 2 frames, expected 1; write the "
+        "frame to be used to a file of its own"
     )
 
 

@@ -1,8 +1,13 @@
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from medgraft.cohorts.kinds.expression import Expression
 from medgraft.cohorts.load import load
 from medgraft.errors import CohortError
 
@@ -73,8 +78,8 @@ def test_two_matrices_share_their_genes(clinic):
 def test_sample_without_column_is_refused(clinic):
     folder = clinic(here="sample,er\ns1,0\nS2,1\ns9,1\n")
     assert refusal(folder) == (
-        f'{folder}/here.csv, line 3, column sample: sample "S2": no such sample in old.csv or '
-        f'new.csv\n{folder}/here.csv, line 4, column sample: sample "s9": no such sample in '
+        f"{folder}/here.csv, line 3, column sample: no such sample in old.csv or "
+        f"new.csv\n{folder}/here.csv, line 4, column sample: no such sample in "
         "old.csv or new.csv"
     )
 
@@ -88,7 +93,7 @@ def test_sample_without_column_is_counted(clinic):
 def test_cell_that_is_no_number_is_named(clinic):
     folder = clinic(old="sample,p1,p2,p3\ns1,1,high,low\ns2,5,7,2\n")
     assert refusal(folder) == (
-        f'{folder}/here.csv, line 3, column sample: sample "s1": old.csv: gene 20 (probe p2): got '
+        f"{folder}/here.csv, line 3, column sample: old.csv: gene 20 (probe p2): got "
         '"high", expected a logarithm (of intensities, ratios) and 1 more'
     )
 
@@ -98,21 +103,20 @@ def test_cell_that_is_no_number_is_named(clinic):
     [
         (
             {"old": "sample,p1\ns1,812.5\ns2,4\n"},
-            'line 3, column sample: sample "s1": old.csv: gene 20 (probe p1): got "812.5", '
+            'line 3, column sample: old.csv: gene 20 (probe p1): got "812.5", '
             "expected a logarithm (of intensities, ratios)",
         ),
         (
             {"here": "sample,er\nt1,0\n", "new": "gene,t1\n3,-1\n"},
-            'line 2, column sample: sample "t1": new.csv: gene 3: got "-1", '
-            "expected a count of at least 0",
+            'line 2, column sample: new.csv: gene 3: got "-1", expected a count of at least 0',
         ),
         (
             {"here": "sample,er\ns1,0\ns1,1\n"},
-            'line 3, column sample: sample "s1": an earlier row has the same sample',
+            "line 3, column sample: an earlier row has the same sample",
         ),
         (
             {"new": "gene,s1\n3,1\n20,1\n"},
-            'line 3, column sample: sample "s1": stands in more than one matrix',
+            "line 3, column sample: stands in more than one matrix",
         ),
     ],
 )
@@ -125,3 +129,47 @@ def test_absent_matrix_is_named(clinic):
     folder = clinic()
     (folder / "new.csv").unlink()
     assert refusal(folder) == f"{folder}/new.csv: there is no such file"
+
+
+def of(probes: list[str], named: dict[str, str], values: np.ndarray) -> tuple[dict, dict]:
+    """Gene -> values of the samples, and what became of the probes."""
+    entry = {"file": "m.csv", "values": "log"}
+    entry["annotation"] = {"file": "probes.csv", "probe": "probe", "gene": "gene"}
+    samples = [f"s{i}" for i in range(len(values))]
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [
+            dict(zip(["id", *probes], [s, *v], strict=True))
+            for s, v in zip(samples, values, strict=True)
+        ]
+        pl.DataFrame(rows).write_csv(Path(folder) / "m.csv")
+        told = pl.DataFrame(list(named.items()), schema=["probe", "gene"], orient="row")
+        told.write_csv(Path(folder) / "probes.csv")
+        kind = Expression(kind="expression", matrices=[entry])
+        found = kind.read(pl.Series(samples), missing=(), folder=Path(folder))
+    assert not found.wrong.any()
+    return dict(zip(found.details["genes"], found.values.T, strict=True)), found.details["told"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    genes=st.lists(st.sampled_from(["1", "2", "30", "TP53", "1///2", ""]), min_size=2, max_size=8),
+    data=st.data(),
+)
+def test_probes_reach_their_own_gene_alone(genes, data):
+    """In whatever order they stand; what has no gene, or several, is left out and counted."""
+    probes = [f"p{i}" for i in range(len(genes))]
+    named = {probe: gene for probe, gene in zip(probes, genes, strict=True) if gene}
+    values = np.random.default_rng(len(genes)).normal(size=(3, len(genes))).round(3)
+    found, told = of(probes, named, values)
+    single = sorted({gene for gene in genes if gene and "///" not in gene})
+    assert sorted(found) == single
+    for gene in single:
+        own = [i for i, name in enumerate(genes) if name == gene]
+        np.testing.assert_allclose(found[gene], values[:, own].mean(axis=1), atol=1e-12)
+    assert told["probes without a gene"] == genes.count("")
+    assert told["probes of several genes"] == genes.count("1///2")
+    order = data.draw(st.permutations(range(len(genes))))
+    shuffled, again = of([probes[i] for i in order], named, values[:, order])
+    assert again == told
+    for gene in single:
+        np.testing.assert_allclose(shuffled[gene], found[gene], atol=1e-12)

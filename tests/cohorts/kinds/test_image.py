@@ -32,7 +32,9 @@ def test_colour_is_channels_first(tmp_path):
     np.testing.assert_array_equal(load(at, "here", "ill").values[1], np.moveaxis(film, -1, 0))
 
 
-def test_every_wrong_image_is_named(tmp_path):
+@pytest.mark.parametrize("named", [False, True])
+def test_every_wrong_image_is_told(tmp_path, named):
+    """By its line, as a name may be a patient's; by name where the description allows it."""
     whole = png(shades())
     films = {
         "text.png": b"not an image",
@@ -45,17 +47,24 @@ def test_every_wrong_image_is_named(tmp_path):
         "data:image/png;base64,???": b"",
         "whole.png": whole,
     }
+    films["Wilhelmina.npz#a/3"] = b""
     at = folder(tmp_path / "films", films)
+    if named:
+        path = at / "cohort.yaml"
+        path.write_text(path.read_text().replace("kind: image", "kind: image, identifier: false"))
     shown = [line.removeprefix(f"{at}/list.csv, ") for line in refused(at).splitlines()]
-    assert shown[1].startswith('line 3, column film: "cut.png" is damaged or cut short (')
+    cells = [f'"{cell}"' if named else "the image" for cell in films]
+    cells[-1] = cells[-1] if named else "the image a/3"
+    assert shown[1].startswith(f"line 3, column film: {cells[1]} is damaged or cut short (")
     assert shown[:1] + shown[2:] == [
-        'line 2, column film: "text.png" is not a PNG, JPEG or DICOM image',
-        'line 4, column film: "large.png" is 6 × 9 pixels (width × height), expected 6 × 8',
-        'line 5, column film: "colour.png" is 8-bit colour, expected 8-bit grey',
-        'line 6, column film: "clear.png" is mode RGBA, expected 8-bit grey',
-        'line 7, column film: "gone/absent.png" cannot be read: is there such a file?',
-        'line 8, column film: "../secret.png" lies outside the cohort\'s folder',
-        'line 9, column film: "data:image/png;base64,???" is not base64 text',
+        f"line 2, column film: {cells[0]} is not a PNG, JPEG or DICOM image",
+        f"line 4, column film: {cells[2]} is 6 × 9 pixels (width × height), expected 6 × 8",
+        f"line 5, column film: {cells[3]} is 8-bit colour, expected 8-bit grey",
+        f"line 6, column film: {cells[4]} is mode RGBA, expected 8-bit grey",
+        f"line 7, column film: {cells[5]} cannot be read: is there such a file?",
+        f"line 8, column film: {cells[6]} lies outside the cohort's folder",
+        f"line 9, column film: {cells[7]} is not base64 text",
+        f"line 11, column film: {cells[9]} is said to be in an archive: there is no such file",
     ]
 
 
@@ -86,7 +95,7 @@ def test_bomb_is_not_decoded(tmp_path, monkeypatch):
     bomb = png(Picture.new("1", (1001, 1000)))
     at = folder(tmp_path / "films", {"a.png": png(shades()), "bomb.png": bomb}, resize="fit")
     assert refused(at) == (
-        f'{at}/list.csv, line 3, column film: "bomb.png" has more than 1 million pixels'
+        f"{at}/list.csv, line 3, column film: the image has more than 1 million pixels"
     )
 
 

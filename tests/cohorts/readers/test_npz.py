@@ -91,7 +91,7 @@ def test_other_archive_is_refused(archive):
 def test_wrong_size_names_every_image(archive):
     rewritten(archive, test_images=np.zeros((2, 8, 7), np.uint8))
     assert refused(archive).splitlines() == [
-        f'{archive}, line {line}, column film: "films.npz#test_images/{row}" '
+        f"{archive}, line {line}, column film: the image test_images/{row} "
         "is 7 × 8 pixels (width × height), expected 6 × 8"
         for row, line in enumerate((6, 7))
     ]

@@ -49,7 +49,8 @@ def opened(path: Path) -> Iterator[NpzFile]:
     except FileNotFoundError:
         raise CohortError(f"{path}: there is no such file") from None
     except DAMAGED as error:
-        raise CohortError(f"{path}: not a whole npz file ({error}): cut short?") from None
+        why = getattr(error, "strerror", None) or error  # without the path, which stands before
+        raise CohortError(f"{path}: not a whole npz file ({why}): cut short?") from None
 
 
 def names(archive: NpzFile) -> str:

@@ -127,7 +127,7 @@ def _from_archive(
     """Fill in the images that lie in one array of an archive."""
     try:
         found = _archived(_inside(folder, file), array, form)
-    except (UnreadableImageError, CohortError) as error:
+    except UnreadableImageError as error:
         return dict.fromkeys((row for row, _ in places), str(error))
     fits = [(row, place) for row, place in places if place < len(found)]
     rows, taken = np.array(fits, dtype=np.int64).reshape(-1, 2).T
@@ -138,11 +138,15 @@ def _from_archive(
 
 def _archived(path: Path, name: str, form: Form) -> NDArray[np.uint8]:
     """One array of an archive, [n, c, h, w]; refused unless it is as described."""
-    with archives.opened(path) as archive:
-        if name not in archive.files:
-            there = archives.names(archive)
-            raise UnreadableImageError(f"is not there: {path.name} holds {there}")
-        raw = archive[name]
+    try:
+        with archives.opened(path) as archive:
+            if name not in archive.files:
+                there = archives.names(archive)
+                raise UnreadableImageError(f"is not there: its archive holds {there}")
+            raw = archive[name]
+    except CohortError as error:
+        why = str(error).removeprefix(f"{path}: ")
+        raise UnreadableImageError(f"is said to be in an archive: {why}") from None
     if raw.dtype != np.uint8 or raw.ndim not in (3, 4):
         raise UnreadableImageError(
             f"is {raw.dtype} [{', '.join(map(str, raw.shape))}], expected uint8 "

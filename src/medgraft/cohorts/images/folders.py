@@ -15,8 +15,13 @@ def names(folder: Path) -> list[str]:
     Raises:
         CohortError: there is none, or a folder cannot be read.
     """
+
+    def refuse(error: OSError) -> None:
+        where = "" if error.filename == str(folder) else "a folder in it "
+        raise CohortError(f"{folder}: {where}cannot be read: {error.strerror}") from None
+
     found: list[str] = []
-    for at, below, files in os.walk(folder, onerror=_refuse):
+    for at, below, files in os.walk(folder, onerror=refuse):
         below[:] = sorted(name for name in below if not name.startswith("."))
         inside = [Path(at, name).relative_to(folder) for name in files if not name.startswith(".")]
         # A name that is no UTF-8 cannot be written as text: it is shown, and not found.
@@ -24,7 +29,3 @@ def names(folder: Path) -> list[str]:
     if not found:
         raise CohortError(f"{folder}: holds no files, expected images")
     return sorted(found)
-
-
-def _refuse(error: OSError) -> None:
-    raise CohortError(f"{error.filename}: cannot be read: {error.strerror}") from None

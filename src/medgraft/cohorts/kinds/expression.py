@@ -19,6 +19,7 @@ from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.kinds.table import Number
 from medgraft.cohorts.matrices import Matrix
 from medgraft.cohorts.schema import Column
+from medgraft.cohorts.table import quoted
 
 Integers = NDArray[np.int64]
 Numbers = NDArray[np.float64]
@@ -100,7 +101,7 @@ class MatrixFile(Strict):
             more = f" and {count[sample] - 1} more" if count[sample] > 1 else ""
             gene = _gene(matrix, position, known)
             told.setdefault(
-                sample, f'{self.file}: {gene}: got "{text}", expected {scale.expected}{more}'
+                sample, f"{self.file}: {gene}: got {quoted(text)}, expected {scale.expected}{more}"
             )
         return told
 
@@ -151,10 +152,11 @@ class Expression(Measured):
         )
 
     def breach(self, name: str, cells: pl.Series, reading: Reading, row: int) -> str:
-        """The sample, and what is wrong with it or with its values."""
+        """What is wrong with a sample or its values; its name may tell who the patient is."""
+        del cells
         if row not in reading.why:
             return f"column {name}: missing, expected a sample of {self._files()}"
-        return f'column {name}: sample "{cells[row]}": {reading.why[row]}'
+        return f"column {name}: {reading.why[row]}"
 
     def column(self, name: str, reading: Reading) -> Column:
         """The column as the validated cohort states it."""

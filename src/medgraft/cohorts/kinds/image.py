@@ -11,6 +11,7 @@ from medgraft.cohorts.cells import Reading, absent
 from medgraft.cohorts.codes import Code
 from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.schema import Column
+from medgraft.cohorts.table import quoted
 
 Pixels = Annotated[int, Field(ge=1, le=4096)]
 SHOWN = 60  # characters of a cell worth showing
@@ -22,8 +23,8 @@ class Image(Measured):
     `resize: fit` scales what is larger or smaller and fills with black, so that shapes are kept;
     `exact` refuses it. `window` (centre, width) is how DICOM values become grey; without it each
     file's own window decides, and a file without one is stretched from its darkest to its
-    brightest value. `identifier: true` where a file's name tells who the patient is: messages
-    then give the line of the list alone.
+    brightest value. A file's name may tell who the patient is: messages give the line of the list
+    alone, unless `identifier: false` says that names tell nobody.
     """
 
     kind: Literal["image"]
@@ -32,7 +33,7 @@ class Image(Measured):
     mode: Literal["grey", "colour"] = "grey"
     resize: Literal["exact", "fit"] = "exact"
     window: tuple[float, Annotated[float, Field(gt=0)]] | None = None
-    identifier: bool = False
+    identifier: bool = True
 
     @property
     def channels(self) -> int:
@@ -53,14 +54,12 @@ class Image(Measured):
         return Reading(values, gone, wrong | gone, why=why)
 
     def breach(self, name: str, cells: pl.Series, reading: Reading, row: int) -> str:
-        """What is wrong with one cell: `column xray: "a.png" is 8-bit colour, expected …`."""
+        """What is wrong with one cell: `column xray: the image is 8-bit colour, expected …`."""
         if reading.missing[row]:
             return f"column {name}: missing, expected an image"
         if self.identifier:
-            return f"column {name}: the image {reading.why[row]}"
-        cell = cells[row]
-        shown = cell if len(cell) <= SHOWN else f"{cell[:SHOWN]}…"
-        return f'column {name}: "{shown}" {reading.why[row]}'
+            return f"column {name}: the image{_place(cells[row])} {reading.why[row]}"
+        return f"column {name}: {quoted(cells[row], SHOWN)} {reading.why[row]}"
 
     def column(self, name: str, reading: Reading) -> Column:
         """The column as the validated cohort states it."""
@@ -76,3 +75,11 @@ class Image(Measured):
 
         shades = Picture.linear_gradient("L").rotate(90).resize((self.width, self.height))
         return uri(shades.convert(MODES[self.channels]))
+
+
+def _place(cell: str) -> str:
+    """Where an image lies in its archive, without the archive's name."""
+    from medgraft.cohorts.images.cells import PLACE
+
+    place = PLACE.fullmatch(cell)
+    return f" {place['array']}/{place['row']}" if place else ""

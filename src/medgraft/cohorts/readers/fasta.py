@@ -18,6 +18,15 @@ ID, SEQUENCE = "id", "sequence"
 FORMATS = {b">": "fasta", b"@": "fastq"}
 COLUMNS = {ID: pl.String, SEQUENCE: pl.String, "line": pl.Int64}
 EMPTY = "is empty, expected a sequence"
+# Of what dnaio says; the rest quotes the line, which may hold a name.
+REASONS = (
+    "Premature end of file",
+    "Line expected to start with '@'",
+    "Line expected to start with '+'",
+    "Expected '>' at beginning of record",
+    "Length of sequence and qualities differ",
+    "Sequence descriptions don't match",
+)
 BLOCK = 20_000  # records held as Python objects at a time
 
 
@@ -100,8 +109,22 @@ def _blocks(path: Path, rows: int) -> Iterator[pl.DataFrame]:
                     yield pl.DataFrame(block, schema=COLUMNS, orient="row")
         except (dnaio.FileFormatError, UnicodeDecodeError) as error:
             kind = FORMATS[begins].upper()
-            raise CohortError(f"{path}: not a whole {kind} file: {error}") from None
+            raise CohortError(
+                f"{path}{_where(error)}: not a whole {kind} file{_why(error)}"
+            ) from None
     yield pl.DataFrame(schema=COLUMNS)
+
+
+def _where(error: Exception) -> str:
+    line = getattr(error, "line", None)
+    return "" if line is None else f", line {line + 1}"
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return ": not ASCII text"
+    told = next((reason for reason in REASONS if reason in str(error)), "")
+    return told and f": {told[0].lower()}{told[1:]}"
 
 
 def _beginning(path: Path) -> tuple[int, bytes]:
@@ -134,8 +157,8 @@ def _checked(records: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
 
 
 def _each(records: pl.DataFrame, what: str) -> Iterator[Problem]:
-    for name, line in records.select(ID, "line").iter_rows():
-        yield Problem(line, f'record "{name}": {what}')
+    for line in records["line"].to_list():
+        yield Problem(line, f"the record {what}")
 
 
 def _labels(beside: Path, key: str, columns: Sequence[str], delimiter: str) -> RawTable:
@@ -151,7 +174,7 @@ def _refuse_labels(beside: Path, told: RawTable, key: str, records: pl.Series, p
     once, known = names.is_first_distinct(), names.is_in(records.to_list())
     problems = [
         *told.problems,
-        *_each(frame.filter(~known), f"has a label, and none of this name is in {path}"),
+        *_each(frame.filter(~known), f"has a label, and none of its name is in {path}"),
         *_each(frame.filter(known & ~once), "is labelled a second time"),
     ]
     refuse(beside, problems, len(problems))
