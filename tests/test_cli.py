@@ -196,6 +196,7 @@ def test_answers_are_counted_for_programs(project, run, monkeypatch):
         "refused": 1,
         "done": "answered",
         "problems": "b.problems.csv",
+        "formulas": 0,
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from medgraft import __version__, arguments, composition, config, experiments
+from medgraft.construct import printable
 from medgraft.errors import ConfigError, MedgraftError, Preempted
 from medgraft.stages.ending import Exit, disk_refuses
 from medgraft.stages.run import CHAMPION, COMPARISON, EVALUATION, keep_private
@@ -35,7 +36,7 @@ def main(told: Sequence[str] | None = None) -> None:
         print(f"medgraft: {preempted}", file=sys.stderr)
         code = Exit.TRY_AGAIN
     except MedgraftError as error:
-        print(f"medgraft: {error}", file=sys.stderr)
+        print(printable(f"medgraft: {error}"), file=sys.stderr)
         code = Exit.REFUSED
     except KeyboardInterrupt:
         code = Exit.STOPPED
@@ -119,7 +120,7 @@ def run_draft(chosen: argparse.Namespace) -> int:
     files, folder = chosen.files, chosen.into
     made = draft(files, outcome=chosen.outcome, patient=chosen.patient, name=folder.resolve().name)
     write(made, files, folder)
-    print(made.table())
+    print(printable(made.table()))
     print(f"\nCheck every line of {folder / 'cohort.yaml'}, then:\n\n  {made.command(folder)}")
     return Exit.DONE
 
@@ -212,15 +213,16 @@ def run_explain(chosen: argparse.Namespace) -> int:
     from medgraft.deployment.explain import explain, single
 
     champion = chosen.champion or config.project_root() / CHAMPION
+    beside, caption = {}, ""
     if chosen.figure:
-        from medgraft.deployment.writing import put
         from medgraft.reporting.record import record_figure
 
         drawn = record_figure(**vars(single(champion, chosen.input)))
-        put(chosen.figure, drawn.svg.encode())
+        beside, caption = {chosen.figure: drawn.svg.encode()}, drawn.caption
+    told = explain(champion, chosen.input, chosen.output, beside=beside)
+    if caption:
         with results_alone(chosen):
-            print(drawn.caption)  # the title tells who it is
-    told = explain(champion, chosen.input, chosen.output)
+            print(printable(caption))  # the title tells who it is
     print(as_json(asdict(told)) if chosen.json else told.text())
     return Exit.DONE
 

@@ -169,10 +169,12 @@ def test_single_record_is_drawn_as_the_file_tells(ward, tmp_path, capsys):
     [
         (2, "why.svg", "new.csv: expected one record to draw, got 2"),
         (0, "why.svg", "new.csv: expected one record to draw, got 0"),
-        (1, "new.csv/why.svg", "why.svg: cannot be written: File exists"),
+        (1, "new.csv/why.svg", "why.svg: lies in the input; write the answers elsewhere"),
+        (1, "old.csv/why.svg", "why.svg: cannot be written: File exists"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(ward, tmp_path, capsys, rows, place, message):
+    (tmp_path / "old.csv").write_text("in the way")
     assert asked(ward, tmp_path, ward.raw.head(rows), tmp_path / place) == 2
     said = capsys.readouterr().err
     assert said.endswith(f"{message}\n")

@@ -17,7 +17,7 @@ from medgraft.deployment.attribution import Explain, explainer
 from medgraft.deployment.model import TOO_FAR
 from medgraft.deployment.novelty import Novelty
 from medgraft.deployment.novelty import read as read_novelty
-from medgraft.deployment.predict import Counts, name_of, refuse_overwriting
+from medgraft.deployment.predict import Counts, formulas, name_of, refuse_overwriting
 from medgraft.deployment.records import Records, records_of
 from medgraft.errors import MedgraftError
 from medgraft.tasks import task as tasks
@@ -180,18 +180,22 @@ def single(champion: Path, source: Path) -> Single:
     )
 
 
-def explain(champion: Path, source: Path, target: Path) -> Counts:
+def explain(
+    champion: Path, source: Path, target: Path, *, beside: Mapping[Path, bytes] | None = None
+) -> Counts:
     """Explain every record of `source` in `target`, one row for each raw output, in order.
 
     Args:
         champion: folder written by `export`.
         source: see `reading.incoming`.
         target: file to write, whole or not at all; see `writing.table`.
+        beside: further files and what they hold, written where `target` is and otherwise not.
 
     Raises:
         MedgraftError: the champion is not explained or cannot be read, or a file cannot.
     """
-    refuse_overwriting(source, target)
+    others = beside or {}
+    refuse_overwriting(source, target, *others)
     model, table = asked(champion, source)
     found = model.explain(table.cells)
     lines = np.asarray(table.lines)[found["record"].to_numpy()] if len(found) else []
@@ -208,5 +212,12 @@ def explain(champion: Path, source: Path, target: Path) -> Counts:
     rows = pl.concat([told, broken], how="diagonal").sort("line", maintain_order=True)
     with writing.table(target) as file:
         file.add(rows.drop("line"))
+        for path, data in others.items():
+            writing.put(path, data)
     refused = rows.filter(pl.col("problem") != "")["line"].n_unique()
-    return Counts(rows["line"].n_unique() - refused, refused, "explained")
+    return Counts(
+        rows["line"].n_unique() - refused,
+        refused,
+        "explained",
+        formulas=sum(formulas(column) for column in named),
+    )

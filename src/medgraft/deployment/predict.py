@@ -20,26 +20,39 @@ from medgraft.deployment.records import Records
 from medgraft.errors import MedgraftError
 
 NAME = "record"  # the column that says which file or sequence an answer is about
+FORMULA = r"^[=+\-@\t\r]"  # https://owasp.org/www-community/attacks/CSV_Injection
 
 
 @dataclass(frozen=True)
 class Counts:
     """How many records were answered and refused; together all that the input holds.
 
-    `problems` names the file that lists the refused ones, where there is one.
+    `problems` names the file that lists the refused ones, where there is one. `formulas` is how
+    many records have a name that a spreadsheet would carry out; it is written as it came, since
+    with another name an answer could not be joined to its record.
     """
 
     answered: int
     refused: int
     done: str = "answered"
     problems: str = ""
+    formulas: int = 0
 
     def text(self) -> str:
-        """One line for the terminal."""
+        """For the terminal: a line, and one more where a spreadsheet would carry out a name."""
         records = self.answered + self.refused
         told = f"{records:,} record{'' if records == 1 else 's'}: {self.answered:,} {self.done}"
         where = f" (see {self.problems or 'column problem'})" if self.refused else ""
-        return f"{told}, {self.refused:,} refused{where}"
+        return f"{told}, {self.refused:,} refused{where}{self._warning()}"
+
+    def _warning(self) -> str:
+        if not self.formulas:
+            return ""
+        names = "1 name begins" if self.formulas == 1 else f"{self.formulas:,} names begin"
+        return (
+            f"\nwarning: {names} like a formula (=, +, -, @); names are written as they came: "
+            "import that column into a spreadsheet as text"
+        )
 
 
 def predict(champion: Path, source: Path, target: Path) -> Counts:
@@ -61,7 +74,7 @@ def predict(champion: Path, source: Path, target: Path) -> Counts:
     refuse_overwriting(source, target, beside)
     model = load(champion)
     new = incoming(model.records, source)
-    asked, answered, refused = replace(model, records=new.records), 0, 0
+    asked, answered, refused, strange = replace(model, records=new.records), 0, 0, 0
     with ExitStack() as stack:
         answers = stack.enter_context(writing.table(target))
         problems: writing.Writer | None = None
@@ -72,9 +85,11 @@ def predict(champion: Path, source: Path, target: Path) -> Counts:
                 problems = problems or stack.enter_context(writing.table(beside))
                 problems.add(wrong)
             answered, refused = answered + len(rows) - len(wrong), refused + len(wrong)
+            strange += sum(formulas(column) for column in name_of(model.records, table))
     if not refused:
         beside.unlink(missing_ok=True)
-    return Counts(answered, refused, problems=beside.name if refused else "")
+    named = beside.name if refused else ""
+    return Counts(answered, refused, problems=named, formulas=strange)
 
 
 def problems_beside(target: Path) -> Path:
@@ -121,6 +136,13 @@ def name_of(records: Records, table: RawTable) -> list[pl.Series]:
     """The column that says whom or what a record is about, where there is one."""
     patient = [column for column in table.cells if column.name == records.patient]
     return patient or ([] if table.names is None else [table.names.alias(NAME)])
+
+
+def formulas(names: pl.Series) -> int:
+    """How many names a spreadsheet would take for a formula; numbers, such as -1, are none."""
+    texts = names.cast(pl.String)
+    begins = texts.str.contains(FORMULA) & texts.cast(pl.Float64, strict=False).is_null()
+    return int(begins.sum())
 
 
 def shown(new: Incoming) -> Iterator[RawTable]:
