@@ -32,7 +32,6 @@ SETTINGS = (
     "design.runs=2",
     "design.folds=2",
     "design.sources=2",
-    "trainer.max_steps=5000",
     "trainer.patience=1000",
     "evaluation.draws=200",
 )
@@ -44,12 +43,19 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-def begin(project: Path, log: Path) -> subprocess.Popen[bytes]:
+def begin(project: Path, log: Path, steps: int) -> subprocess.Popen[bytes]:
     """Start the command in a session of its own, its output in ``log``."""
     own = {"PYTHONPATH": str(project / "src"), "PYTHONUNBUFFERED": "1"}
     with log.open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "medgraft.cli", "repro", *SETTINGS],
+            [
+                sys.executable,
+                "-m",
+                "medgraft.cli",
+                "repro",
+                *SETTINGS,
+                f"trainer.max_steps={steps}",
+            ],
             cwd=project,
             env=os.environ | own,
             stdout=file,
@@ -90,7 +96,9 @@ def killed(process: subprocess.Popen[bytes], after: float, *, alone: bool) -> bo
         return True
 
 
-def study(folder: Path, expected: dict[str, bytes], *, duration: float, kills: int, draw) -> int:
+def study(
+    folder: Path, expected: dict[str, bytes], *, steps: int, duration: float, kills: int, draw
+) -> int:
     """Kill one project until it is done; returns how often it was killed.
 
     Raises:
@@ -98,7 +106,7 @@ def study(folder: Path, expected: dict[str, bytes], *, duration: float, kills: i
     """
     project, log, count = clone(folder), folder.with_suffix(".log"), 0
     while True:
-        process = begin(project, log)
+        process = begin(project, log, steps)
         moment = draw.uniform(1.0, 0.6 * duration) if count < kills else 900.0
         alive = not killed(process, moment, alone=count % 2 == 1)
         stage, resumed = where(log)
@@ -120,11 +128,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=5000, help="of every training, at most")
     chosen = parser.parse_args()
     draw, count = np.random.default_rng(chosen.seed), 0
     with tempfile.TemporaryDirectory() as place:
         whole, start = clone(Path(place) / "whole"), time.monotonic()
-        if begin(whole, Path(place) / "whole.log").wait():
+        if begin(whole, Path(place) / "whole.log", chosen.steps).wait():
             raise SystemExit((Path(place) / "whole.log").read_text())
         duration, expected = time.monotonic() - start, contents(whole)
         print(
@@ -133,7 +142,8 @@ def main() -> None:
         while count < chosen.kills:
             folder = Path(place) / f"from-{count}"
             kills = min(7, chosen.kills - count)
-            count += study(folder, expected, duration=duration, kills=kills, draw=draw)
+            more = {"steps": chosen.steps, "duration": duration, "kills": kills, "draw": draw}
+            count += study(folder, expected, **more)
     print(f"\n{count} kills, all results bit-identical")
 
 

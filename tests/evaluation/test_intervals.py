@@ -177,11 +177,11 @@ def simulation():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [(40, 5), (40, 10), (100, 5), (100, 10)], ids=str)
+@pytest.mark.parametrize("size", [(40, 10), (100, 5)], ids=str)
 def test_intervals_cover_the_truth(simulation, size):
     studies = 1200
-    # Where true coverage is 95 %, one of the 24 settings falls under this once in 2,000 seeds.
-    least = binom.ppf(0.0005 / 24, studies, 0.95) / studies
+    # Where true coverage is 95 %, one of the 12 settings falls under this once in 2,000 seeds.
+    least = binom.ppf(0.0005 / 12, studies, 0.95) / studies
     for spread in simulation["SPREADS"].values():
         found = simulation["coverage"](size, spread, studies=studies, draws=400, seed=21)
         assert found["medgraft"][0] >= least

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.slow
 PLANTED = ("Wilhelmina Canarius", "MRN-90817263", "1931-02-29")
 # Raw data and what is a copy of them: the folder itself, and DVC's cache of it.
 RAW = ("data", ".dvc/cache", ".git")
+BRIEF = (*SMALL, "strategies=[scratch,logistic_regression]", "trainer.max_steps=10")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def planted(tmp_path_factory):
             who, record, born = PLANTED
             told.append(f"{first}-{record},{rest},{who} {i},{born},seen {who}")
         path.write_text("\n".join(told) + "\n")
-    process = medgraft(root, "repro", *OWN, *SMALL, "task=binary", "cohort.outcome.target=died")
+    process = medgraft(root, "repro", *OWN, *BRIEF, "task=binary", "cohort.outcome.target=died")
     done(process)
     return root, process.stdout + process.stderr
 
@@ -71,7 +72,7 @@ def scanned(tmp_path_factory):
             (mine / name).write_bytes(dicom(pixels, **header, **told))
             listed.append(f"{name},{i % 2}")
         (mine / f"{site}.csv").write_text("\n".join(listed) + "\n")
-    small = [one.replace("logistic_regression", "pixel_regression") for one in SMALL]
+    small = [one.replace("logistic_regression", "pixel_regression") for one in BRIEF]
     images = ("preparation=image", "encoder=small_compact_cnn", "task=binary")
     process = medgraft(root, "repro", *OWN, *images, *small, "cohort.outcome.target=died")
     done(process)

@@ -42,7 +42,11 @@ def test_own_cohort_is_judged(own, kind):
 
 def test_masked_mode_keeps_features(own):
     """What the target lacks stays in the network, and is missing there."""
-    output = done(repro(own, *task("binary"), "preparation.align.mode=masked"))
+    output = done(
+        repro(
+            own, *task("binary"), "preparation.align.mode=masked", "strategies=[scratch,fine_tune]"
+        )
+    )
     assert "features: 6 shared, 1 source only (troponin); mode masked" in output
     network = json.loads((own / "work" / "finetuned" / "fine_tune" / "network.json").read_text())
     names = {feature["name"]: feature["origin"] for feature in network["schema"]["features"]}
@@ -57,7 +61,7 @@ def test_other_outcome_transfers(own):
         "cohort.outcome.source=stay",
         "cohort.outcome.target=died",
     ]
-    done(repro(own, *roles))
+    done(repro(own, *roles, "strategies=[scratch,fine_tune]"))
     assert results(own)[0]["task"] == "binary"
 
 
