@@ -306,6 +306,13 @@ def test_stage_gets_its_strategy_alone(composed):
         params.design  # noqa: B018
 
 
+@pytest.mark.parametrize("kind", ["table", "sequence", "image"])
+def test_more_simulated_patients_than_memory_holds_are_refused(project, kind):
+    overrides = (f"cohort=simulated_{kind}", f"cohort.origin.source_patients={10**12}")
+    message = refusal(settle, project, *overrides)
+    assert "source_patients: got 1000000000000: input should be less than or equal to" in message
+
+
 def test_hardware_is_given_untracked(composed):
     """Another accelerator reruns nothing, yet training is told of it."""
     declared = config.declared(composed, "finetune", key="scratch")

@@ -170,6 +170,7 @@ def test_single_record_is_drawn_as_the_file_tells(ward, tmp_path, capsys):
         (2, "why.svg", "new.csv: expected one record to draw, got 2"),
         (0, "why.svg", "new.csv: expected one record to draw, got 0"),
         (1, "new.csv/why.svg", "why.svg: lies in the input; write the answers elsewhere"),
+        (1, "why.csv", "why.csv: figure and table are to be two files"),
         (1, "old.csv/why.svg", "why.svg: cannot be written: File exists"),
     ],
 )

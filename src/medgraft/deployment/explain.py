@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,6 +197,8 @@ def explain(
     """
     others = beside or {}
     refuse_overwriting(source, target, *others)
+    if os.path.realpath(target) in map(os.path.realpath, others):
+        raise MedgraftError(f"{target}: figure and table are to be two files")
     model, table = asked(champion, source)
     found = model.explain(table.cells)
     lines = np.asarray(table.lines)[found["record"].to_numpy()] if len(found) else []

@@ -15,12 +15,13 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
 import yaml
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.optimize import brentq
 from scipy.special import expit
 
@@ -29,6 +30,9 @@ from medgraft.cohorts.parsing import NAME
 from medgraft.errors import CohortError
 
 OPTIONS, TRUTH = "simulated.json", "truth.json"
+Patients = Annotated[int, Field(ge=2, le=10_000_000)]
+"""Of one hospital; they are drawn in memory."""
+
 HUGE = 100_000  # patients of the draw that the best possible ranking is measured on
 
 Floats = NDArray[np.float64]

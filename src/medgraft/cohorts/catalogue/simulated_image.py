@@ -69,8 +69,8 @@ def materialise(  # noqa: PLR0913 - every option is documented where it is named
     shift: float = 0.0,
     missing: float = 0.0,
     prevalence: float = 0.4,
-    source_patients: int = 2000,
-    target_patients: int = 160,
+    source_patients: simulated.Patients = 2000,
+    target_patients: simulated.Patients = 160,
     signal: float = 6.0,
     seed: int = 1,
 ) -> None:
