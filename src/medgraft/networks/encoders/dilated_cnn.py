@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,7 +30,7 @@ class DilatedCnn(nn.Module):
         channels: width of every layer before pooling.
         motif: letters a motif detector sees, odd.
         shrink: neighbouring positions after the first layer that become one, by their maximum.
-        blocks: residual blocks.
+        blocks: residual blocks; with none, motifs are all that is seen.
         kernel: positions a block's convolution sees, odd.
         stretches: equal parts of the window that are pooled each by itself; not more than there are
             positions.
@@ -47,7 +48,7 @@ class DilatedCnn(nn.Module):
         channels: Count = 64,
         motif: Count = 13,
         shrink: Count = 3,
-        blocks: Count = 3,
+        blocks: Annotated[int, Field(ge=0, le=100)] = 3,
         kernel: Count = 5,
         stretches: Count = 1,
         both_strands: bool = False,
