@@ -16,11 +16,7 @@ import yaml
 from .project import STRATEGIES, done, dvc, medgraft, python, ran
 from .test_pipeline import ALL, JUDGED
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(1800),
-    pytest.mark.xdist_group("experiments"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 QUEUED = {"draws-1": 300, "draws-2": 400}
 SGD = ("-S", "optimizer@finetune.optimizer=sgd", "-S", "finetune.optimizer.lr=0.02")

@@ -20,7 +20,7 @@ from medgraft.tracking import session
 
 from .project import SMALL, STRATEGIES, done, medgraft
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pages")]
+pytestmark = pytest.mark.slow
 
 PATIENCE = 60_000  # ms, for pages on a busy machine
 DESK = {"width": 2200, "height": 1600}

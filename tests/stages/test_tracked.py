@@ -14,7 +14,7 @@ from medgraft.tracking import session
 
 from .project import SMALL, STRATEGIES, clone, done, medgraft
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tracked")]
+pytestmark = pytest.mark.slow
 
 STAGES = ["preprocess", "pretrain", *(f"finetune@{name}" for name in STRATEGIES), "evaluate"]
 # Halves of a batch are summed in another order than the whole, and AdamW divides by small numbers.
