@@ -52,6 +52,10 @@ MISTAKES = {
     "expected a number from 1 to 10000 or 'auto'",
     "trainer.threads=2": "trainer: threads: expected 1, or trainer.same_bits=false, got 2: "
     "several add up in another order than one, and last bits may differ",
+    "trainer.devices=2": "trainer: devices: expected 1, or trainer.same_bits=false, got 2: "
+    "several add up in another order than one, and last bits may differ",
+    "trainer.num_nodes=2": "trainer: num_nodes: expected 1, or trainer.same_bits=false, got 2: "
+    "several add up in another order than one, and last bits may differ",
     "trainer.precision=64": "trainer.precision: got '64': "
     "input should be '32', '16-mixed' or 'bf16-mixed'",
     f"seed={10**23}": f"seed: got {10**23}: input should be less than 4294967296",

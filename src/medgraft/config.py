@@ -219,7 +219,7 @@ class TrainerConfig(Section):
     same_bits: bool = True
 
     @model_validator(mode="after")
-    def keeps_its_word(self) -> TrainerConfig:
+    def gives_the_same_bits(self) -> TrainerConfig:
         """Sums that threads or processes share are added in another order than one adds them."""
         for name in ("threads", "devices", "num_nodes"):
             if self.same_bits and getattr(self, name) != 1:

@@ -60,6 +60,14 @@ def test_every_difference_is_named(sealed: Path) -> None:
     )
 
 
+def test_folder_called_as_a_description_describes_nothing(sealed: Path) -> None:
+    path = sealed / "data" / "mine" / "cohort.yaml" / "new.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("1")
+    told = "data/mine: 1 file that no cohort.yaml names: added since it was sealed"
+    assert refusal(sealed) == [told, WAY_OUT]
+
+
 def test_without_cache_whole_differs(sealed: Path) -> None:
     shutil.rmtree(sealed / ".dvc" / "cache")
     seal.check(sealed / "data", sealed / "data.dvc")

@@ -2,17 +2,12 @@
 
 import importlib.metadata
 import json
-import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
 import tomllib
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +19,7 @@ from packaging.requirements import Requirement
 from cohorts.images.simulated import shades
 from medgraft.deployment.model import load
 from medgraft.deployment.registry import save
+from services import free_port, running
 
 from . import made
 
@@ -174,36 +170,15 @@ def test_asking_any_champion_needs_no_trainer(any_run):
 # A real server
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def service(saved, tmp_path_factory):
     """Where `mlflow models serve` listens, as the documentation starts it, and its log."""
     log = tmp_path_factory.mktemp("service") / "log"
     port = str(free_port())
     command = ["models", "serve", "-m", str(saved), "--env-manager", "local", "--port", port]
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *command],
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-        )
-    try:
-        for _ in range(240):
-            with suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
-                break
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/invocations", log
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+    address = f"http://127.0.0.1:{port}"
+    with running([sys.executable, "-m", "mlflow", *command], f"{address}/ping", log):
+        yield f"{address}/invocations", log
 
 
 def post(url, body, kind="application/json"):

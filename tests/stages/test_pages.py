@@ -3,20 +3,14 @@
 import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections import defaultdict
-from pathlib import Path
 from types import SimpleNamespace
-from urllib.error import URLError
 
 import pytest
 
 from medgraft.tracking import session
+from services import free_port, running
 
 from .project import SMALL, STRATEGIES, done, medgraft
 
@@ -56,35 +50,14 @@ def two_experiments(browser, finished_once, tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(two_experiments):
     """The address of `mlflow ui` on this machine alone."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
+    address, folder = f"http://127.0.0.1:{port}", two_experiments.folder
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1", "--backend-store-uri", "sqlite:///mlflow/mlflow.db"]
-    log = (two_experiments.folder / "server.log").open("w")
-    process = subprocess.Popen(
-        command, cwd=two_experiments.folder, env=os.environ | QUIET, stdout=log, stderr=log,
-        start_new_session=True,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(address, process, Path(log.name))
+    with running(
+        command, f"{address}/health", folder / "server.log", cwd=folder, env=os.environ | QUIET
+    ):
         yield address
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
-        log.close()
-
-
-def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    for _ in range(240):
-        assert process.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=5):
-                return
-        except (URLError, OSError):
-            time.sleep(0.5)
-    raise AssertionError(f"no answer from {address}: {log.read_text()}")
 
 
 @pytest.fixture

@@ -100,7 +100,8 @@ def _message(data: Path, seal: Path, found: Changes) -> str:
 
 def _described(data: Path) -> set[str]:
     """The words of all the cohorts' descriptions, the names of files among them."""
-    texts = (path.read_text(errors="replace") for path in data.rglob(DESCRIPTION))
+    files = (path for path in data.rglob(DESCRIPTION) if path.is_file())
+    texts = (path.read_text(errors="replace") for path in files)
     return {DESCRIPTION, *(word for text in texts for word in re.findall(r"[\w.-]+", text))}
 
 

@@ -12,18 +12,17 @@ from medgraft.preparation import genes
 from medgraft.preparation.alignment import (
     Aligned,
     Drift,
-    Emptiness,
     Feature,
     Origin,
-    Summary,
     check_agreement,
     pool,
     shared_measurements,
-    spread_out,
-    unmeasured,
 )
 from medgraft.preparation.copies import identical_rows, patient_codes
 from medgraft.preparation.findings import Finding, listed
+from medgraft.preparation.table import emptiness, summary
+
+__all__ = ["Expression", "emptiness", "ids", "summary"]
 
 Mode = Literal["shared", "masked"]
 UNMEASURED = "no expression measured"
@@ -120,18 +119,6 @@ class Expression:
             "partly_measured": [gene for gene in both if gene not in in_shared],
             "cohorts": {cohort.name: cohort.columns[0].details["told"] for cohort in cohorts},
         }
-
-
-def summary(x: NDArray[Any], features: Sequence[Mapping[str, Any]]) -> Summary:
-    """Give prepared rows as numbers; `features` of schema.json."""
-    names = [feature["name"] for feature in features]
-    return spread_out(x, names, [len(feature["categories"]) for feature in features])
-
-
-def emptiness(x: NDArray[Any], features: Sequence[Mapping[str, Any]]) -> Emptiness:
-    """Say which prepared rows tell nothing, and how."""
-    del features
-    return unmeasured(x)
 
 
 def ids(cohort: Cohort) -> list[str]:
