@@ -12,6 +12,7 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from medgraft.sweep.trials import WORKER
@@ -41,10 +42,14 @@ def start(project, *overrides, grace=8) -> subprocess.Popen:
 def trials(address) -> list:
     """What the database holds; nothing where it is not there yet, or away.
 
-    Only looked at: no tables are made, and no connection is left open, of which PostgreSQL gives
-    a hundred.
+    Only looked at. Optuna writes its version into a database that has none, and whoever comes
+    second with that dies: so nothing is asked of Optuna before the study is there. No connection
+    is left open, of which PostgreSQL gives a hundred.
     """
+    engine = create_engine(address, poolclass=NullPool)
     try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1 FROM studies WHERE study_name = 'mine'")).one()
         storage = RDBStorage(
             address, engine_kwargs={"poolclass": NullPool}, skip_table_creation=True
         )
@@ -53,12 +58,13 @@ def trials(address) -> list:
         return []
 
 
-def wait_for(address, wanted, *, seconds=240):
-    """The first trials of which ``wanted`` is true."""
+def wait_for(address, wanted, *, command, seconds=240):
+    """The first trials of which ``wanted`` is true, while the command works on them."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if wanted(found := trials(address)):
             return found
+        assert command.poll() is None, f"the command ended with {command.returncode}"
         time.sleep(0.2)
     raise AssertionError(f"waited {seconds} s; {len(found)} trials")
 
@@ -73,14 +79,14 @@ def running(found) -> dict[int, int]:
     return {int(one.user_attrs[WORKER].rpartition(":")[2]): one.number for one in mid}
 
 
-def kill(address, after, whom) -> int:
+def kill(command, address, after, whom) -> int:
     """The trial whose worker, one of these, is killed with -9 once so many have finished."""
 
     def mid(now) -> list[tuple[int, int]]:
         some = [one for one in running(now).items() if whom(one[0])]
         return some if len(finished(now)) >= after else []
 
-    pid, trial = mid(wait_for(address, mid))[0]
+    pid, trial = mid(wait_for(address, mid, command=command))[0]
     os.kill(pid, signal.SIGKILL)
     return trial
 
@@ -105,7 +111,7 @@ def test_killed_workers_and_command_lose_nothing(project):
     killed = []
     for after, is_command in ((8, False), (20, True)):
         whom = partial(operator.eq if is_command else operator.ne, first.pid)
-        killed.append(kill(address, after, whom))
+        killed.append(kill(first, address, after, whom))
     first.wait()
     assert len(finished(trials(address))) < N, "nothing was left to go on with"
     again = start(project)
@@ -129,7 +135,8 @@ def test_postgres_that_is_away_for_20_seconds_loses_nothing(project):
     pytest.importorskip("psycopg", reason="needs psycopg (the extra postgres)")
     with postgres_server() as server:
         command = start(project, f"sweep.storage='{server.address}'")
-        done = finished(wait_for(server.address, lambda found: len(finished(found)) >= 10))
+        enough = wait_for(server.address, lambda found: len(finished(found)) >= 10, command=command)
+        done = finished(enough)
         server.stop()
         assert len(done) < N, "the sweep had ended before it was looked at"
         time.sleep(20)
