@@ -8,7 +8,8 @@
 The raw files are made in `--folder` (kept, and used again, where it is given). Tables: polars only
 scanning the file (a sum or a length per column, streaming engine) against our preparation from
 `cohort.yaml` to `work/prepared`; training steps from memory maps against the same steps from
-arrays in memory. Peak memory is VmHWM of the process, file pages that it mapped included.
+arrays in memory. Peak memory is VmHWM of the process, file pages that it mapped included, which the
+operating system takes back when memory is short; beside it the peak of what is its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import subprocess  # nosec B404
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,6 +214,19 @@ def memory() -> dict[str, float]:
     return {key: int(told[name].split()[0]) / 1e6 for key, name in names.items()}
 
 
+class Watch(threading.Thread):
+    """Looks at this process's own memory twenty times a second."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.most = 0.0
+
+    def run(self) -> None:
+        while True:
+            self.most = max(self.most, memory()["own"])
+            time.sleep(0.05)
+
+
 def apart(what: str, folder: Path, arguments: argparse.Namespace) -> None:
     """One measurement in a process of its own, which prints its time and its memory."""
     command = [sys.executable, __file__, "--only", what, "--folder", str(folder)]
@@ -221,6 +236,8 @@ def apart(what: str, folder: Path, arguments: argparse.Namespace) -> None:
 
 def measured(what: str, folder: Path, arguments: argparse.Namespace) -> None:
     """The measurement itself."""
+    watch = Watch()
+    watch.start()
     begin, work = time.perf_counter(), time.process_time()
     if what == "scan":
         scan(folder, arguments.format)
@@ -229,10 +246,9 @@ def measured(what: str, folder: Path, arguments: argparse.Namespace) -> None:
     else:
         train(folder)
     took, work = time.perf_counter() - begin, time.process_time() - work
-    peak = memory()
     print(
-        f"{what}: {took:.1f} s ({work:.1f} s of processor time), peak {peak['peak']:.2f} GB, "
-        f"at its end {peak['own']:.2f} GB of its own"
+        f"{what}: {took:.1f} s ({work:.1f} s of processor time), peak {memory()['peak']:.2f} GB, "
+        f"of its own {watch.most:.2f} GB"
     )
 
 

@@ -1,5 +1,7 @@
-"""A file read in parts is the file read whole."""
+"""A file read in parts is the file read whole, and never in memory as a whole."""
 
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import polars as pl
 import pytest
 
 from medgraft.cohorts.load import load
+from medgraft.cohorts.parts import Parts
 from medgraft.cohorts.readers import csv, parquet
 from medgraft.errors import CohortError
 from medgraft.preparation.prepare import prepare
@@ -112,3 +115,17 @@ def test_wrong_cells_of_all_parts_are_told(folder, monkeypatch):
     assert told[0].endswith("expected a number in mg/dl between 50 and 700")
     assert len(told) == 21
     assert told[-1] == "… and 20 more"
+
+
+def test_values_of_earlier_parts_are_not_in_memory(folder):
+    part = load(folder, "large", "ill")
+    tracemalloc.start()
+    with Parts() as parts:
+        for _ in range(20):
+            wide = np.repeat(part.values, 100, axis=1)
+            parts.add(replace(part, values=wide), {})
+        held = tracemalloc.get_traced_memory()[0]
+        whole = parts.whole()
+    tracemalloc.stop()
+    assert held < 2 * wide.nbytes
+    np.testing.assert_array_equal(whole.values, np.tile(wide, (20, 1)))

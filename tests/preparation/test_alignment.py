@@ -152,3 +152,10 @@ def test_subgroup_absent_in_one_site():
         [cohort("a", rows=3), spoil(cohort("b", rows=2), subgroups={})], [cohort("c")], "shared"
     )
     assert list(aligned.source.subgroups["sex"][3:]) == ["", ""]
+
+
+def test_rows_of_a_site_share_its_name():
+    source, target = cohort("clinic", rows=30), cohort("hospital", rows=30)
+    table = align([source], [target], "shared").source
+    assert table.site.tolist() == ["clinic"] * 30
+    assert len({id(name) for name in table.site}) == 1, "a text for every row"

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.cohorts import cells
+from medgraft.cohorts import cells, identifiers
 from medgraft.cohorts.cells import Readable, Reading
 from medgraft.cohorts.description import CohortDescription, Format
 from medgraft.cohorts.files import inside
@@ -209,7 +208,7 @@ def _whole(path: Path, outcome: str, parts: Parts) -> Cohort:
     accounting = replace(
         cohort.accounting,
         file=str(path),
-        patients=pl.Series(cohort.patient, dtype=pl.String).n_unique(),
+        patients=identifiers.count(cohort.patient),
         notes=_notes(parts.disguised, parts.rows_read),
     )
     return replace(cohort, accounting=accounting)
@@ -245,11 +244,11 @@ def _reasons(
     return dict(reasons)
 
 
-def _patients(table: RawTable, column: str | None, site: str, first: int) -> Objects:
+def _patients(table: RawTable, column: str | None, site: str, first: int) -> NDArray[Any]:
     if column is None:
         rows = range(first, first + len(table.lines))
-        return np.array([f"{site}:{row}" for row in rows], dtype=object)
-    return cells.text_of(table.cells[column]).to_numpy().astype(object)
+        return np.array([f"{site}:{row}" for row in rows], dtype=identifiers.TEXT)
+    return identifiers.texts(cells.text_of(table.cells[column]))
 
 
 def _subgroups(

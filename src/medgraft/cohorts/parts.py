@@ -1,7 +1,8 @@
 """A file read part by part: what was found wrong so far, and the rows that are used.
 
 Values go to a file without a name, which the operating system takes back whatever happens, and are
-mapped from there: memory holds a part of them at a time.
+mapped from there, column after column: memory holds a part of them at a time, and who looks at one
+column reads no other.
 """
 
 import tempfile
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from medgraft.cohorts.cells import Reading
 from medgraft.cohorts.schema import Cohort
 from medgraft.cohorts.table import SHOWN, Problem
+
+SOME = 100_000  # rows turned together
 
 
 @dataclass
@@ -60,8 +63,7 @@ class Parts:
         if self.parts:
             self._write(self.parts[0].values)
             self._write(part.values)
-            self.parts[0] = replace(self.parts[0], values=self.parts[0].values[:0])
-            part = replace(part, values=part.values[:0])
+            self.parts[0], part = _without_values(self.parts[0]), _without_values(part)
         self.parts.append(part)
 
     def _write(self, values: NDArray[Any]) -> None:
@@ -101,4 +103,16 @@ class Parts:
         if self.file is None:
             return like
         self.file.flush()
-        return np.memmap(self.file, like.dtype, mode="r", shape=(rows, *like.shape[1:]))
+        written = np.memmap(self.file, like.dtype, mode="r", shape=(rows, like.shape[1]))
+        with tempfile.TemporaryFile(prefix="medgraft.") as turned:
+            for start in range(0, rows, SOME):
+                for place, column in enumerate(written[start : start + SOME].T):
+                    turned.seek((place * rows + start) * like.itemsize)
+                    np.ascontiguousarray(column).tofile(turned)
+            turned.flush()
+            return np.memmap(turned, like.dtype, mode="r", shape=written.shape, order="F")
+
+
+def _without_values(part: Cohort) -> Cohort:
+    # A copy of nothing: a view would keep what it is cut from in memory.
+    return replace(part, values=part.values[:0].copy())

@@ -69,7 +69,7 @@ class Cohort:
     `values` is float64 [n, d], one column per entry of `columns`: a number in its unit, a category
     as the index into its labels, NaN where missing; where the only column is a block, it is the
     block's own array [n, ...]. `y` is float64 [n]: class index, or the value for regression; [n, L]
-    of 0, 1 or NaN for several labels; [n, 2] time and event for survival. `patient` is an object
+    of 0, 1 or NaN for several labels; [n, 2] time and event for survival. `patient` is an
     array [n] of str identifiers (several rows may share one); where the file has none it is
     "<site>:<row>". `subgroups` maps a name to an object array [n] of str labels ("" where missing).
     `source_rows` is int64 [n], the line in the file where the record begins. `split` is an object
@@ -81,7 +81,7 @@ class Cohort:
     values: NDArray[Any]
     outcome: Outcome
     y: NDArray[np.float64]
-    patient: NDArray[np.object_]
+    patient: NDArray[Any]
     subgroups: Mapping[str, NDArray[np.object_]]
     accounting: Accounting
     source_rows: NDArray[np.int64]

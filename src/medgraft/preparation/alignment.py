@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -59,7 +60,7 @@ class Table:
     """All rows of one role, site after site.
 
     `x` [n, ...]: float64 [n, d] for tables (NaN = missing), a block's own array otherwise. `y`
-    float64 [n] or [n, k], `patient`, `site` object [n] of str, `line` int64 [n] (line in the site's
+    float64 [n] or [n, k], `patient` and `site` [n] of str, `line` int64 [n] (line in the site's
     file), `subgroups` name -> object [n] ("" where not recorded), `split` object [n] of "train",
     "validation" or "test" where the files say who tests.
     """
@@ -68,7 +69,7 @@ class Table:
     outcome: Outcome
     x: NDArray[Any]
     y: NDArray[np.float64]
-    patient: NDArray[np.object_]
+    patient: NDArray[Any]
     site: NDArray[np.object_]
     line: NDArray[np.int64]
     subgroups: dict[str, NDArray[np.object_]]
@@ -77,7 +78,7 @@ class Table:
     def __len__(self) -> int:
         return len(self.y)
 
-    @property
+    @cached_property
     def sites(self) -> tuple[str, ...]:
         """Names of the cohorts, in order."""
         return tuple(dict.fromkeys(self.site))
@@ -206,17 +207,17 @@ def pool(
         role=role,
         outcome=cohorts[0].outcome,
         x=_stacked([cohort.values for cohort in cohorts] if values is None else values),
-        y=np.concatenate([cohort.y for cohort in cohorts]),
-        patient=np.concatenate([cohort.patient for cohort in cohorts]),
-        site=np.concatenate([_repeat(cohort.name, len(cohort)) for cohort in cohorts]),
-        line=np.concatenate([cohort.source_rows for cohort in cohorts]),
-        subgroups={name: np.concatenate([_group(c, name) for c in cohorts]) for name in groups},
+        y=_stacked([cohort.y for cohort in cohorts]),
+        patient=_stacked([cohort.patient for cohort in cohorts]),
+        site=_stacked([_repeat(cohort.name, len(cohort)) for cohort in cohorts]),
+        line=_stacked([cohort.source_rows for cohort in cohorts]),
+        subgroups={name: _stacked([_group(c, name) for c in cohorts]) for name in groups},
         split=_split(cohorts),
     )
 
 
 def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """One array of all rows; the values of a single cohort as they are, perhaps mapped."""
+    """One array of all rows; that of a single cohort as it is, perhaps mapped."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -226,11 +227,13 @@ def _split(cohorts: Sequence[Cohort]) -> NDArray[np.object_] | None:
 
 
 def _group(cohort: Cohort, name: str) -> NDArray[np.object_]:
-    return cohort.subgroups.get(name, _repeat("", len(cohort)))
+    return cohort.subgroups[name] if name in cohort.subgroups else _repeat("", len(cohort))
 
 
 def _repeat(text: str, times: int) -> NDArray[np.object_]:
-    return np.full(times, text, dtype=object)
+    same = np.empty(times, dtype=object)
+    same.fill(text)  # one text for all; `np.full` would make one each
+    return same
 
 
 def check_agreement(

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import polars as pl
 
+from medgraft.cohorts import identifiers
 from medgraft.cohorts.schema import Accounting, Cohort
 from medgraft.errors import CohortError
 from medgraft.preparation.alignment import Aligned, Drift, Table
@@ -79,7 +79,7 @@ def _closed(cohort: Cohort, aligned: Aligned) -> Accounting:
             f"{entry.file}: the accounting does not close: {entry.rows_read} rows read, "
             f"{entry.rows_used} used, {excluded + left_out} excluded, {rows} in the cohort"
         )
-    patients = pl.Series(np.concatenate(used), dtype=pl.String).n_unique()
+    patients = identifiers.count(np.concatenate(used))
     both = Counter(entry.excluded) + Counter(reasons)
     return replace(entry, rows_used=rows, patients=patients, excluded=dict(both))
 

@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from medgraft.cohorts.identifiers import first_rows, repeated
 from medgraft.cohorts.schema import Column
 from medgraft.preparation.alignment import Aligned, Table
 from medgraft.preparation.arrays import SOME
@@ -43,7 +44,7 @@ def patient_codes(table: Table, columns: tuple[Column, ...]) -> tuple[Integers, 
     Rows with one identifier are one patient, and so are identical rows (see the module) unless they
     are frequent and coincidence explains them. Findings say what was joined.
     """
-    person = _codes(table.patient)
+    person = first_rows(table.patient)
     row = _sparse_row_codes(table.x)
     twins = _several_patients(row, person)
     if not twins.any():
@@ -132,21 +133,23 @@ def _describe_crossing(severity: Severity, rows: int, features: int, places: str
 def _across_sites(table: Table) -> Iterator[Finding]:
     if len(table.sites) == 1:
         return
-    pairs = set(zip(table.patient, table.site, strict=True))
-    seen = [patient for patient, _ in pairs]
-    repeated = len(seen) - len(set(seen))
-    if repeated:
+    person = first_rows(table.patient)
+    code = person * len(table.sites)
+    for place, site in enumerate(table.sites):
+        code += place * (table.site == site)
+    number = len(np.unique(code)) - len(np.unique(person))
+    if number:
         message = (
-            f"{count(repeated, 'patient identifier')} of the {table.role} in more than one of "
+            f"{count(number, 'patient identifier')} of the {table.role} in more than one of "
             f"{', '.join(table.sites)}: taken to be the same patient, kept together"
         )
-        yield Finding("patient in two sites", "warning", table.role, repeated, message)
+        yield Finding("patient in two sites", "warning", table.role, number, message)
 
 
 def _two_outcomes(table: Table) -> Iterator[Finding]:
     if table.outcome.task not in ("binary", "multiclass"):
         return
-    person = _codes(table.patient)
+    person = first_rows(table.patient)
     least, most = table.y.copy(), table.y.copy()
     np.minimum.at(least, person, table.y)
     np.maximum.at(most, person, table.y)
@@ -189,12 +192,6 @@ def _numbered(site: str, lines: Integers) -> str:
     return f"{site} line{'' if len(lines) == 1 else 's'} {listed(lines.tolist())}"
 
 
-def _codes(texts: NDArray[np.object_]) -> Integers:
-    """Number [n] of the first row with the same text."""
-    rows = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)}).with_row_index("row")
-    return rows.select(pl.col("row").min().over("text")).to_series().to_numpy().astype(np.int64)
-
-
 def _row_codes(x: Numbers) -> Integers:
     # Infinity stands for missing and + 0.0 turns -0.0 into 0.0, so equal rows have equal bytes.
     filled = np.ascontiguousarray(np.where(np.isnan(x), np.inf, x) + 0.0)
@@ -203,13 +200,16 @@ def _row_codes(x: Numbers) -> Integers:
 
 
 def _sparse_row_codes(x: Numbers) -> Integers:
-    """As `_row_codes`, with gaps; only rows that agree in a few columns are compared whole."""
-    hashes = [
-        pl.DataFrame(np.where(np.isnan(few), np.inf, few) + 0.0).hash_rows(seed=0)
-        for start in range(0, len(x), SOME)
-        for few in [x[start : start + SOME, :FEW]]
-    ]
-    alike = np.flatnonzero(pl.concat(hashes).is_duplicated().to_numpy())
+    """As `_row_codes`; only rows that agree in a few columns are compared whole.
+
+    The others have their own number for a code, those compared have n and more.
+    """
+    hashes = np.empty(len(x), dtype=np.uint64)
+    for start in range(0, len(x), SOME):
+        few = x[start : start + SOME, :FEW]
+        filled = pl.DataFrame(np.where(np.isnan(few), np.inf, few) + 0.0)
+        hashes[start : start + SOME] = filled.hash_rows(seed=0).to_numpy()
+    alike = np.flatnonzero(repeated(hashes))
     codes = np.arange(len(x))
     if len(alike):
         codes[alike] = len(x) + _row_codes(x[alike])
@@ -222,9 +222,17 @@ def _candidates(x: Numbers, z: Numbers, columns: Integers) -> Integers:
     for column in columns:
         if len(rows) <= len(z):
             break
-        values, theirs = x[rows, column], z[:, column]
-        rows = rows[np.isin(values, theirs) | (np.isnan(values) & np.isnan(theirs).any())]
+        rows = np.concatenate(
+            [
+                some[_among(x[some, column], z[:, column])]
+                for some in np.array_split(rows, -(-len(rows) // SOME))
+            ]
+        )
     return rows
+
+
+def _among(values: Numbers, theirs: Numbers) -> NDArray[np.bool_]:
+    return np.isin(values, theirs) | (np.isnan(values) & np.isnan(theirs).any())
 
 
 def _measured(x: Numbers) -> NDArray[np.bool_]:
@@ -238,10 +246,12 @@ def _measured(x: Numbers) -> NDArray[np.bool_]:
 
 
 def _several_patients(row: Integers, person: Integers) -> NDArray[np.bool_]:
-    """Rows [n] that are equal to one of another patient."""
+    """Rows [n] that are equal to one of another patient; `row`: see `_sparse_row_codes`."""
+    alike, found = np.flatnonzero(row >= len(row)), np.zeros(len(row), dtype=bool)
     several = pl.col("person").min() != pl.col("person").max()
-    frame = pl.DataFrame({"row": row, "person": person})
-    return frame.select(several.over("row")).to_series().to_numpy()
+    frame = pl.DataFrame({"row": row[alike], "person": person[alike]})
+    found[alike] = frame.select(several.over("row")).to_series().to_numpy()
+    return found
 
 
 def _merge(person: Integers, row: Integers, join: NDArray[np.bool_]) -> Integers:
@@ -256,6 +266,8 @@ def _merge(person: Integers, row: Integers, join: NDArray[np.bool_]) -> Integers
 
 
 def _by_appearance(codes: Integers) -> Integers:
+    if np.array_equal(codes, np.arange(len(codes))):  # the usual table: a row a patient
+        return codes
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 

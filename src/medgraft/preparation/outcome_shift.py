@@ -100,7 +100,7 @@ def _rate(quantity: Quantity, patient: Integers, rows: NDArray[np.bool_]) -> Rat
     from scipy.special import stdtrit
 
     above, below = quantity.above[rows], quantity.below[rows]
-    code = np.unique(patient[rows], return_inverse=True)[1]
+    code = _closed_up(patient[rows])
     people, sums = int(code.max()) + 1, (float(above.sum()), float(below.sum()))
     if sums[1] <= 0:
         return Rate(np.nan, np.nan, np.nan, *sums)
@@ -111,6 +111,11 @@ def _rate(quantity: Quantity, patient: Integers, rows: NDArray[np.bool_]) -> Rat
         return Rate(value, *_wilson(value, error, people), *sums)
     reach = -stdtrit(max(people - 1, 1), 0.025) * error if people > 1 else np.nan
     return Rate(value, value - reach, value + reach, *sums)
+
+
+def _closed_up(code: Integers) -> Integers:
+    """Codes without gaps, in the same order."""
+    return (np.cumsum(np.bincount(code) > 0) - 1)[code]
 
 
 def _wilson(share: float, error: float, people: int) -> tuple[float, float]:

@@ -104,7 +104,7 @@ def _prepared(modality: str, aligned: Aligned, table: Table, code: NDArray) -> P
         y = table.y.astype(np.float32)
     patients = pl.DataFrame(
         {
-            "row": pl.Series(range(len(table)), dtype=pl.Int32),
+            "row": pl.Series(np.arange(len(table)), dtype=pl.Int32),
             "patient": pl.Series(code, dtype=pl.Int32),
             "site": pl.Series(table.site.tolist(), dtype=pl.String),
         }

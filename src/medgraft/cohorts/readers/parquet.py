@@ -12,7 +12,7 @@ from medgraft.cohorts.table import RawTable, header_problems, joined
 from medgraft.errors import CohortError
 
 BLOCK = 20_000  # rows held as text at a time
-AHEAD = 16  # blocks read together: a row group is unpacked anew for every read
+AHEAD = 5  # blocks read together: a row group is unpacked anew for every read
 # polars panics over some damaged files, which Python sees as no Exception.
 DAMAGED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 NESTED = (pl.Binary, pl.List, pl.Array, pl.Struct, pl.Object)
