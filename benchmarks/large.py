@@ -4,6 +4,7 @@
     python benchmarks/large.py --patients 1000000 --format csv
     python benchmarks/large.py --kind sequence        # 1 million sequences of 100 letters
     python benchmarks/large.py --kind image           # 200,000 images of 28 × 28
+    python benchmarks/large.py --only read --folder F # reading alone, here and by Ray's processes
 
 The raw files are made in `--folder` (kept, and used again, where it is given). Tables: polars only
 scanning the file (a sum or a length per column, streaming engine) against our preparation from
@@ -158,6 +159,16 @@ def scan(folder: Path, form: str) -> None:
     table.select(one).collect(engine="streaming")
 
 
+def read(folder: Path) -> None:
+    """The large table alone: here, then by Ray's processes, their start included."""
+    from medgraft.cohorts.load import load
+
+    for on in ("here", "ray"):
+        begin = time.perf_counter()
+        rows = len(load(folder, "large", "ill", read_on=on))
+        print(f"  {rows} rows read on {on}: {time.perf_counter() - begin:.1f} s")
+
+
 def prepare(folder: Path, kind: str) -> None:
     """From the raw files to `prepared`, as the stage does it."""
     from medgraft.cohorts.load import load
@@ -241,6 +252,8 @@ def measured(what: str, folder: Path, arguments: argparse.Namespace) -> None:
     begin, work = time.perf_counter(), time.process_time()
     if what == "scan":
         scan(folder, arguments.format)
+    elif what == "read":
+        read(folder)
     elif what == "prepare":
         prepare(folder, arguments.kind)
     else:
@@ -259,7 +272,7 @@ def main() -> None:
     parser.add_argument("--format", choices=["parquet", "csv"], default="parquet")
     parser.add_argument("--patients", type=int, default=None)
     parser.add_argument("--folder", type=Path, default=None)
-    parser.add_argument("--only", choices=["scan", "prepare", "train"], default=None)
+    parser.add_argument("--only", choices=["scan", "read", "prepare", "train"], default=None)
     arguments = parser.parse_args()
     form = {"table": arguments.format, "sequence": "csv", "image": "npz"}[arguments.kind]
     if arguments.only:

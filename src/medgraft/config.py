@@ -99,6 +99,7 @@ class CohortConfig(Section):
     outcome: Outcomes
     origin: Target | None
     notice: str
+    read_on: Literal["here", "ray"]
 
 
 class TaskConfig(Section):

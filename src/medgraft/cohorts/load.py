@@ -4,9 +4,10 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.kinds.table import Category, Cell
 from medgraft.cohorts.outcomes.outcome import DescribedOutcome
 from medgraft.cohorts.parsing import NAME, describe
-from medgraft.cohorts.parts import Found, Parts
+from medgraft.cohorts.parts import Found, Part, Parts
 from medgraft.cohorts.schema import PARTS, Accounting, Cohort
 from medgraft.cohorts.table import Problem, RawTable, did_you_mean, refuse
 from medgraft.errors import CohortError
@@ -34,9 +35,10 @@ Columns = Mapping[str, Readable]
 Readings = Mapping[str, Reading]
 Objects = NDArray[np.object_]
 Bools = NDArray[np.bool_]
+ReadOn = Literal["here", "ray"]
 
 
-def load(folder: Path, site: str, outcome: str) -> Cohort:
+def load(folder: Path, site: str, outcome: str, *, read_on: ReadOn = "here") -> Cohort:
     """Read, check and account for one site's file.
 
     Rows whose outcome is missing are left out and counted; anything else that is not as
@@ -46,6 +48,8 @@ def load(folder: Path, site: str, outcome: str) -> Cohort:
         folder: Holds `cohort.yaml` and the files it names.
         site: One of its sites.
         outcome: One of its outcomes.
+        read_on: `ray` has parts of a large table read by the processes of a Ray cluster, where its
+            format lets a part be read alone (parquet); the answer is the same.
 
     Raises:
         CohortError: an unknown site or outcome, or a description or file that is not as it should
@@ -57,23 +61,50 @@ def load(folder: Path, site: str, outcome: str) -> Cohort:
     if outcome not in description.outcomes_at(site):
         raise CohortError(f'{folder / NAME}: site "{site}" did not record outcome "{outcome}"')
     path = folder / description.sites[site].file
-    columns = _columns(description, site, outcome)
     found = Found()
     with Parts() as parts:
-        for table in _tables(folder, description, site):
-            readings = {
-                name: column.read(table.cells[name], missing=description.missing, folder=folder)
-                for name, column in columns.items()
-            }
-            found.add(_problems(description, site, table, columns, readings))
-            if len(table.lines) and not found.count:
-                first = parts.rows_read + 1
-                part = _part(description, site, outcome, table, readings, first=first)
-                parts.add(part, readings)
+        for part in _parts(folder, description, site, outcome, read_on):
+            found.add(part)
+            if part.cohort is not None and not found.count:
+                parts.add(part.cohort, part.disguised)
         if not parts.rows_read and not found.count:
             raise CohortError(f"{path}: holds no rows")
         refuse(path, found.problems, found.count)
         return _whole(path, outcome, parts)
+
+
+def _parts(
+    folder: Path, description: CohortDescription, site: str, outcome: str, read_on: ReadOn
+) -> Iterator[Part]:
+    """Parts of the site's file, read here or by a cluster."""
+    height = getattr(_module(folder, description, site), "height", None)
+    if read_on == "here" or not height or not _streams(folder, description, site):
+        return read_rows(folder, site, outcome)
+    from medgraft.cohorts.on_ray import in_order
+
+    rows = max(1, height(inside(folder, description.sites[site].file)))
+    shares = [(start, min(SOME, rows - start)) for start in range(0, rows, SOME)]
+    return in_order(partial(read_rows, folder, site, outcome), shares)
+
+
+def read_rows(
+    folder: Path, site: str, outcome: str, start: int = 0, rows: int | None = None
+) -> Iterator[Part]:
+    """Read and check `rows` rows of the site's file from `start` on, all of them if None."""
+    description = describe(folder)
+    columns = _columns(description, site, outcome)
+    for table in _tables(folder, description, site, start, rows):
+        readings = {
+            name: column.read(table.cells[name], missing=description.missing, folder=folder)
+            for name, column in columns.items()
+        }
+        problems, wrong = _problems(description, site, table, columns, readings)
+        disguised = {name: reading.disguised for name, reading in readings.items()}
+        cohort = None
+        if len(table.lines) and not wrong:
+            cohort = _cohort(description, site, outcome, table, readings, first=start + 1)
+        start += len(table.lines)
+        yield Part(cohort, tuple(problems), wrong, disguised)
 
 
 def _known(where: str, name: str, known: Collection[str]) -> None:
@@ -82,7 +113,9 @@ def _known(where: str, name: str, known: Collection[str]) -> None:
         raise CohortError(f'{where} "{name}"{hint}')
 
 
-def _tables(folder: Path, description: CohortDescription, site: str) -> Iterator[RawTable]:
+def _tables(
+    folder: Path, description: CohortDescription, site: str, start: int, rows: int | None
+) -> Iterator[RawTable]:
     """The site's file: a table of numbers and categories in parts, where its reader has them.
 
     A block is read whole: what is wrong with one row of it may lie in another.
@@ -91,14 +124,25 @@ def _tables(folder: Path, description: CohortDescription, site: str) -> Iterator
     path = inside(folder, entry.file)
     form = entry.format or description.format
     expected = entry.header or description.expected_at(site)
-    where = f"{folder / NAME}: sites.{site}.format"
-    read = _reader(where, form)
-    stream = getattr(import_module(read.__module__), "stream", None)
     given = {"expected": expected, "header": entry.header is None, **form.options}
-    if stream and all(isinstance(one, Cell) for one in description.measured_at(site).values()):
-        yield from stream(path, **given)
+    module = _module(folder, description, site)
+    if _streams(folder, description, site):
+        share = {} if rows is None else {"start": start, "rows": rows}
+        yield from module.stream(path, **given, **share)
     else:
-        yield read(path, **given)
+        yield module.read(path, **given)
+
+
+def _module(folder: Path, description: CohortDescription, site: str) -> Any:
+    """What reads the site's file, once its options are known to be right."""
+    form = description.sites[site].format or description.format
+    return import_module(_reader(f"{folder / NAME}: sites.{site}.format", form).__module__)
+
+
+def _streams(folder: Path, description: CohortDescription, site: str) -> bool:
+    measured = description.measured_at(site).values()
+    numbers = all(isinstance(one, Cell) for one in measured)
+    return numbers and hasattr(_module(folder, description, site), "stream")
 
 
 def _reader(where: str, form: Format) -> Callable[..., RawTable]:
@@ -157,7 +201,7 @@ def _nameless(table: RawTable, description: CohortDescription, site: str) -> lis
     return [Problem(line, text) for line in table.lines[absent.to_numpy()].tolist()]
 
 
-def _part(
+def _cohort(
     description: CohortDescription,
     site: str,
     outcome: str,
@@ -189,7 +233,7 @@ def _part(
             excluded=_reasons(outcome, happened, table, ~used),
         ),
         source_rows=table.lines[used],
-        split=_parts(readings[split.column].values[used]) if split else None,
+        split=_tests(readings[split.column].values[used]) if split else None,
     )
 
 
@@ -225,7 +269,7 @@ def _values(measured: list[NDArray[Any]]) -> NDArray[Any]:
     return measured[0] if measured[0].ndim > 1 else np.column_stack(measured)
 
 
-def _parts(index: NDArray[np.float64]) -> Objects:
+def _tests(index: NDArray[np.float64]) -> Objects:
     return np.array(PARTS, dtype=object)[index.astype(int)]
 
 

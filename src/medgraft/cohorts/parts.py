@@ -7,6 +7,7 @@ column reads no other.
 
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import IO, Any, Self
@@ -14,11 +15,24 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from medgraft.cohorts.cells import Reading
 from medgraft.cohorts.schema import Cohort
 from medgraft.cohorts.table import SHOWN, Problem
 
 SOME = 100_000  # rows turned together
+
+
+@dataclass(frozen=True)
+class Part:
+    """What came of some rows of a file; `cohort` is None where there are none, or some are wrong.
+
+    `problems` are the first of `wrong` ones. `disguised`: column -> raw value -> how many became
+    missing.
+    """
+
+    cohort: Cohort | None
+    problems: tuple[Problem, ...] = ()
+    wrong: int = 0
+    disguised: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -28,10 +42,10 @@ class Found:
     problems: list[Problem] = field(default_factory=list)
     count: int = 0
 
-    def add(self, found: tuple[list[Problem], int]) -> None:
+    def add(self, part: Part) -> None:
         """Those of another part."""
-        every = sorted([*self.problems, *found[0]], key=lambda problem: problem.line)
-        self.problems, self.count = every[:SHOWN], self.count + found[1]
+        every = sorted([*self.problems, *part.problems], key=lambda problem: problem.line)
+        self.problems, self.count = every[:SHOWN], self.count + part.wrong
 
 
 class Parts:
@@ -55,11 +69,11 @@ class Parts:
         if self.file:
             self.file.close()  # what is mapped stays
 
-    def add(self, part: Cohort, readings: dict[str, Reading]) -> None:
+    def add(self, part: Cohort, disguised: Mapping[str, Mapping[str, int]]) -> None:
         """Another part; its values are held in memory until a second one comes."""
         self.rows_read += part.accounting.rows_read
-        for name, reading in readings.items():
-            self.disguised.setdefault(name, Counter()).update(reading.disguised)
+        for name, values in disguised.items():
+            self.disguised.setdefault(name, Counter()).update(values)
         if self.parts:
             self._write(self.parts[0].values)
             self._write(part.values)

@@ -24,8 +24,9 @@ def carry_out(params: Any, *, out: Path) -> Summary:
     """Read the cohorts that these parameters name and write them, prepared, to ``out``."""
     cohort, design = params.cohort, params.design
     folder, outcome = Path(cohort.folder), cohort.outcome
-    sources = [load(folder, site, outcome.source) for site in cohort.source]
-    targets = [load(folder, site, outcome.target) for site in cohort.target]
+    on = cohort.read_on
+    sources = [load(folder, site, outcome.source, read_on=on) for site in cohort.source]
+    targets = [load(folder, site, outcome.target, read_on=on) for site in cohort.target]
     check_task("task@source_task", sources[0], params.source_task.kind)
     check_task("task", targets[0], params.task.kind)
     plan = Plan(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from medgraft.cluster import connect
 from medgraft.config import TrainerConfig
 from medgraft.errors import MedgraftError, StageError
 from medgraft.training.processes import OthersGone
@@ -37,21 +38,12 @@ def spread(trainer: TrainerConfig, train: Callable[[], None], *, scratch: Path) 
 
 
 def _carry_out(trainer: TrainerConfig, train: Callable[[], None], folder: Path) -> None:
-    # Ray reports how it is used to its makers unless told otherwise before it is imported.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    count = trainer.num_nodes * trainer.devices
+    ray = connect("trainer=ray", cpus=count * trainer.threads + 1)
     try:
-        import ray
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
-    except ImportError:
-        raise MedgraftError("trainer=ray needs ray: pip install 'medgraft[ray]'") from None
-    count = trainer.num_nodes * trainer.devices
-    own: dict[str, Any] = {}
-    if "RAY_ADDRESS" not in os.environ:
-        own = {"num_cpus": count * trainer.threads + 1, "include_dashboard": False}
-        own["_node_ip_address"] = "127.0.0.1"
-    ray.init(**own, logging_level="ERROR", log_to_driver=False)  # Ray narrates by the page
-    try:
+
         TorchTrainer(
             _in_its_process,
             train_loop_config={"train": train, "root": str(Path.cwd()), "folder": str(folder)},

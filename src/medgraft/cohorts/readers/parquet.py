@@ -39,11 +39,28 @@ def read(
 
 
 def stream(
-    path: Path, *, expected: Sequence[str], header: bool = True, optional: Sequence[str] = ()
+    path: Path,
+    *,
+    expected: Sequence[str],
+    header: bool = True,
+    optional: Sequence[str] = (),
+    start: int = 0,
+    rows: int | None = None,
 ) -> Iterator[RawTable]:
-    """As `read`, in parts of a bounded size; cells that are exact numbers stay numbers."""
+    """As `read`, in parts of a bounded size; cells that are exact numbers stay numbers.
+
+    Of the file `rows` rows from `start` on, or all of them.
+    """
     del header
-    yield from _blocks(path, expected, optional, rows=BLOCK * AHEAD, ahead=1, form=_numbers_or_text)
+    yield from _blocks(
+        path,
+        expected,
+        optional,
+        rows=BLOCK * AHEAD,
+        ahead=1,
+        form=_numbers_or_text,
+        of=(start, rows),
+    )
 
 
 def blocks(
@@ -61,8 +78,10 @@ def _blocks(
     rows: int,
     ahead: int,
     form: Callable[[pl.DataFrame], pl.DataFrame],
+    of: tuple[int, int | None] = (0, None),
 ) -> Iterator[RawTable]:
-    total = height(path)
+    begin, some_rows = of
+    total = height(path) if some_rows is None else begin + some_rows
     scan = pl.scan_parquet(path)
     schema = scan.collect_schema()  # `height` has read the same footer
     known = [*expected, *(name for name in optional if name in schema)]
@@ -71,8 +90,8 @@ def _blocks(
     for name in known:
         if isinstance(schema[name], NESTED):
             raise CohortError(f'{path}: column "{name}" holds {schema[name]}, expected one value')
-    for start in range(0, max(1, total), rows * ahead):
-        some = _cells(path, scan.slice(start, rows * ahead), form)
+    for start in range(begin, max(1, total), rows * ahead):
+        some = _cells(path, scan.slice(start, min(rows * ahead, max(1, total) - start)), form)
         for at in range(0, max(1, len(some)), rows):
             cells = some[at : at + rows]
             first = start + at + 1

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from medgraft.errors import MedgraftError
-from medgraft.sweep.launchers.launcher import Crew, Launcher, Worker, lacking
+from medgraft.cluster import connect
+from medgraft.sweep.launchers.launcher import Crew, Launcher, Worker
 
 
 class RayTasks(Launcher):
@@ -28,30 +27,10 @@ class RayTasks(Launcher):
 
     def start(self, worker: Worker, count: int, *, folder: Path) -> Tasks:  # noqa: ARG002
         """Join the cluster, or make one; Ray passes on what tasks print."""
-        ray = self.connected(count)
+        cpus, address = max(1, round(count * self.cpus)), self.address or "local"
+        ray = connect("launcher=ray", cpus=cpus, address=address, narrates=True)
         task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.max_failures)
         return Tasks(ray, [task(carried_out).remote(worker) for _ in range(count)])
-
-    def connected(self, count: int) -> Any:
-        """Ray, as a client of the cluster."""
-        # Ray reports how it is used to its makers unless told otherwise before it is imported.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            import ray
-        except ImportError:
-            raise lacking("ray", "ray", "ray") from None
-        own: dict[str, Any] = {"num_cpus": max(1, round(count * self.cpus))}
-        own |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-        try:
-            ray.init(
-                address=self.address or "local",
-                **({} if self.address else own),
-                logging_level="ERROR",
-            )
-        except (ConnectionError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise MedgraftError(f"launcher.address={self.address}: {reason}") from None
-        return ray
 
 
 def carried_out(worker: Worker) -> str:
