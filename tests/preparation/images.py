@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from medgraft.cohorts.identifiers import TEXT
 from medgraft.cohorts.schema import Accounting, Cohort, Column, Outcome
 
 ILL = Outcome("ill", "binary", ("well", "ill"))
@@ -18,7 +19,7 @@ def cohort(name: str, images: np.ndarray, *, split=None, patient=None) -> Cohort
         values=images,
         outcome=ILL,
         y=np.arange(rows) % 2.0,
-        patient=np.array(who, dtype=object),
+        patient=np.array(who, dtype=TEXT),
         subgroups={},
         accounting=Accounting(name, f"{name}.npz", rows, rows, len(set(who))),
         source_rows=np.arange(1, rows + 1),

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from medgraft.cohorts.identifiers import TEXT
 from medgraft.cohorts.schema import Accounting, Cohort, Column, Outcome
 
 DISEASE = Outcome("disease", "binary", ("no", "yes"))
@@ -37,7 +38,7 @@ def cohort(
         values=values,
         outcome=outcome,
         y=_labels(score, outcome),
-        patient=np.array([f"{name}-secret-{row // visits}" for row in range(rows)], dtype=object),
+        patient=np.array([f"{name}-secret-{row // visits}" for row in range(rows)], dtype=TEXT),
         subgroups={"sex": np.where(sex == 1, "male", "female").astype(object)},
         accounting=Accounting(
             name, f"{name}.csv", rows + 2, rows, -(-rows // visits), {"no outcome": 2}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from medgraft.cohorts.identifiers import TEXT
 from medgraft.cohorts.schema import Accounting, Cohort, Column
 from medgraft.errors import CohortError
 from medgraft.preparation.audit import audit
@@ -29,7 +30,7 @@ def site(name, columns, patients):
     shape = (rows, len(columns))
     values = np.where(numbers, stream.normal(size=shape), stream.integers(0, 2, shape))
     values[stream.random(shape) < 0.2] = np.nan
-    patient = np.array(patients, dtype=object)
+    patient = np.array(patients, dtype=TEXT)
     people = len(set(patients))
     return Cohort(
         name=name,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from medgraft.cohorts.identifiers import TEXT
 from medgraft.cohorts.schema import Accounting, Cohort, Column, Outcome
 from medgraft.preparation import drift, features, genes
 from medgraft.preparation.alignment import Aligned
@@ -21,7 +22,7 @@ def cohort(name: str, values, ids=None, *, y=None, patient=None) -> Cohort:
         values=values,
         outcome=ER,
         y=np.arange(n) % 2.0 if y is None else y,
-        patient=np.array([f"{name}:{i}" for i in range(n)] if patient is None else patient, object),
+        patient=np.array([f"{name}:{i}" for i in range(n)] if patient is None else patient, TEXT),
         subgroups={},
         accounting=Accounting(name, f"{name}.csv", n, n, n),
         source_rows=np.arange(2, n + 2),

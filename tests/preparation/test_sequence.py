@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from medgraft.cohorts.alphabets import reverse_complement
+from medgraft.cohorts.identifiers import TEXT
 from medgraft.cohorts.schema import Accounting, Cohort, Column, Outcome
 from medgraft.errors import CohortError, ConfigError, LeakError
 from medgraft.preparation.prepare import prepare
@@ -28,7 +29,7 @@ def cohort(name, tokens, split=None, **details):
         values=tokens,
         outcome=OUTCOME,
         y=np.arange(rows) % 2.0,
-        patient=np.array([f"{name}:{i}" for i in range(rows)], dtype=object),
+        patient=np.array([f"{name}:{i}" for i in range(rows)], dtype=TEXT),
         subgroups={},
         accounting=Accounting(name, f"{name}.csv", rows, rows, rows),
         source_rows=np.arange(rows) + 2,

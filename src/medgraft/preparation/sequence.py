@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgraft.cohorts.alphabets import PADDING
+from medgraft.cohorts.identifiers import first_rows
 from medgraft.cohorts.schema import Cohort, Column
 from medgraft.construct import Share
 from medgraft.errors import ConfigError
@@ -81,8 +82,7 @@ class Sequences:
         codes, findings = [], list[Finding]()
         for table in aligned.tables:
             one, two = self._related(aligned.columns[0], table)
-            person = np.unique(table.patient.astype(str), return_inverse=True)[1]
-            last = _previous(person)
+            last = _previous(first_rows(table.patient))
             code = homology.families(
                 np.concatenate([one, last[0]]), np.concatenate([two, last[1]]), len(table)
             )
