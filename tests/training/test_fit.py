@@ -103,6 +103,19 @@ def test_groups_equal_all_together(encoder):
         np.testing.assert_allclose(rows["validation_loss"], history["validation_loss"], rtol=1e-6)
 
 
+def test_dropout_hides_the_same_in_every_process():
+    """Torch's generator begins elsewhere in every process, and what is trained is the same."""
+    given = study(sim.RESNET | {"dropout": 0.3})
+    torch.seed()
+    one, checks = train(*given)
+    torch.seed()
+    other, again = train(*given)
+    same(one, other, rtol=0, atol=0)
+    assert_frame_equal(checks, again)
+    elsewhere, _ = train(*given[:2], replace(given[2], seeds=[seed + 1 for seed in given[2].seeds]))
+    assert any(not torch.equal(one[name], elsewhere[name]) for name in one)
+
+
 def contrary(patients, which):
     """Patients whose validation outcomes contradict what replica ``which`` learns."""
     y = patients.y.copy()

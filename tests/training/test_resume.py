@@ -25,12 +25,12 @@ class Killed(BaseException):
     """Stands in for a process that ends at once."""
 
 
-def train(*, sizes=(12, 40, 25), optimizer=sim.ADAMW, encoder=sim.MLP, seed=3, **changes):
+def train(*, sizes=(12, 40, 25), optimizer=sim.ADAMW, encoder=sim.MLP, **changes):
     cohort, plan = sim.cohort(120), sim.design(sizes, 120)
     columns = (plan[name].to_list() for name in ("train", "validation", "init_seed"))
     patients = Patients(cohort.x, cohort.y, *columns)
     template, state = sim.start(cohort, patients, sim.parts(encoder=encoder))
-    torch.manual_seed(seed)  # as a fresh process begins with the same one each time
+    torch.seed()  # every process begins with another one
     return fit(
         template,
         state,

@@ -122,11 +122,18 @@ def fit_together(
         "rank": rank,
         "world": world,
     }
+    # For dropout: torch's own generator begins elsewhere in every process.
+    torch.manual_seed(drawn([*patients.seeds, course.first, rank]))
     with resume.told_by_lightning(), others_alive():
         runner.fit(module, shown(patients, shape, view))
     if not progress.done:
         progress.finish(module)
     return module.history
+
+
+def drawn(key: Sequence[int]) -> int:
+    """A seed of 64 bits that these numbers give."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
 
 
 def check_shares(config: FitConfig, trainer: TrainerConfig, patients: Patients, world: int) -> None:
