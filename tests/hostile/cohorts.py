@@ -32,6 +32,7 @@ def params(folder: str = "clinic", modality: str = "table") -> dict:
             "target": ["small"],
             "outcome": {"source": "ill", "target": "ill"},
             "origin": None,
+            "read_on": "here",
             "notice": "",
         },
         "task": {"kind": "binary"},
