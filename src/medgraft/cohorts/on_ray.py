@@ -8,7 +8,7 @@ from typing import Any
 
 from medgraft.cluster import connect
 from medgraft.cohorts.parts import Part
-from medgraft.errors import CohortError, MedgraftError
+from medgraft.errors import MedgraftError
 
 AHEAD = 2  # tasks for every processor, so that none waits for this process
 
@@ -23,13 +23,12 @@ def in_order(read: Callable[[int, int], Iterator[Part]], shares: Sequence[Share]
     are in memory.
 
     Raises:
-        CohortError: what `read` raises.
-        MedgraftError: there is no Ray, no cluster, or its processes keep dying.
+        MedgraftError: what `read` raises; there is no Ray, no cluster, or its processes keep dying.
     """
     ray = connect("cohort.read_on=ray", cpus=os.cpu_count() or 1)
     try:
         task = ray.remote(_in_its_process)
-        room = AHEAD * int(ray.cluster_resources().get("CPU", 1))
+        room = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 0)))
         waiting: deque[Any] = deque()
         for share in shares:
             if len(waiting) == room:
@@ -45,7 +44,7 @@ def _answer(ray: Any, task: Any) -> list[Part]:
     try:
         found: list[Part] = ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, CohortError):
+        if isinstance(error.cause, MedgraftError):
             raise error.cause from None
         raise
     except ray.exceptions.RayError as error:
