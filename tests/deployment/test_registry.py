@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from medgraft.deployment.predict import predict
 from medgraft.deployment.registry import register
@@ -100,6 +102,24 @@ def test_new_champion_takes_the_alias(store, ward, tmp_path):
         assert register(client, ward.champion, name=NAME, run_id=run_id) == "1"
         assert client.get_model_version_by_alias(NAME, "champion").version == 1
         assert versions(client) == [1, 2]
+
+
+def test_two_who_give_the_first_alias_at_once(store, ward, monkeypatch):
+    """MLflow looks for the alias, then adds it; the database refuses the later of two."""
+    uri, run_id, folder = store
+    with session(uri, folder) as client:
+        real, refused = client.set_registered_model_alias, []
+
+        def late(*given):
+            if not refused:
+                refused.append(given)
+                raise MlflowException("registered_model_alias_pk", error_code=BAD_REQUEST)
+            real(*given)
+
+        monkeypatch.setattr(client, "set_registered_model_alias", late)
+        number = register(client, ward.champion, name=NAME, run_id=run_id)
+        assert client.get_model_version_by_alias(NAME, "champion").version == int(number)
+        assert refused
 
 
 ASK = """

@@ -69,8 +69,24 @@ def register(client: MlflowClient, champion: Path, *, name: str, run_id: str) ->
             tags={"strategy": facts["strategy"]} | facts["made"] | {FINGERPRINT: fingerprint},
             description=f"{facts['verdict']}\n\nThis is **{facts['strategy']}**. {facts['reason']}",
         ).version
-    client.set_registered_model_alias(name, ALIAS, number)
+    give_alias(client, name, number)
     return str(number)
+
+
+def give_alias(client: MlflowClient, name: str, number: Any) -> None:
+    """Point the alias to a version, also where another process does so in the same moment.
+
+    MLflow looks whether the alias is there, then adds it: of two who are the first, the later one's
+    is refused by the database. It finds the other's when it looks again.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_registered_model_alias(name, ALIAS, number)
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":
+            raise
+        client.set_registered_model_alias(name, ALIAS, number)
 
 
 def fingerprint_of(champion: Path) -> str:
