@@ -143,7 +143,7 @@ cohort: breast, diabetes, gbsg, gue_mouse, heart, nki_vdx, own, pneumonia,
 """
     )
     assert "\noptimizer@finetune.optimizer: adam, adamw, sgd\n" in listed
-    assert "\ntrainer: cpu, ddp, gpu, ray\n" in listed
+    assert "\ntrainer: cpu, ddp, gpu, ray, slurm\n" in listed
     assert max(map(len, listed.splitlines())) <= 80
 
 
@@ -169,10 +169,13 @@ def test_help_outside_a_project(run, tmp_path, monkeypatch):
 
 # Hardware
 
+PROCESSES = {"devices": 2, "strategy": "ddp", "same_bits": False}
 MACHINES = {
     "cpu": {},
     "gpu": {"accelerator": "gpu"},
-    "ddp": {"accelerator": "auto", "devices": 2, "strategy": "ddp", "same_bits": False},
+    "ddp": PROCESSES | {"accelerator": "auto"},
+    "ray": PROCESSES | {"strategy": "ray"},
+    "slurm": PROCESSES | {"accelerator": "auto", "devices": 4, "num_nodes": 2},
 }
 
 

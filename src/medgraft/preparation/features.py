@@ -136,19 +136,22 @@ def _separates(outcome: Outcome, values: Numbers, y: Numbers, features: int) -> 
 
     Under shuffled outcomes one order in n! / prod(n_c!) separates, in either direction.
     """
+    if outcome.classes:
+        return any(_apart(values, y, label, features) for label in range(len(outcome.classes)))
     if _kinds(y) < 2:
         return False
-    if not outcome.classes:
-        from scipy.stats import rankdata
+    from scipy.stats import rankdata
 
-        perfect = any(np.array_equal(rankdata(v), rankdata(y)) for v in (values, -values))
-        return perfect and math.log(2 * features) - _log_shuffles(y) < math.log(IMPLAUSIBLE)
-    return any(_apart(values, y == label, features) for label in _different(y))
+    perfect = any(np.array_equal(rankdata(v), rankdata(y)) for v in (values, -values))
+    return perfect and math.log(2 * features) - _log_shuffles(y) < math.log(IMPLAUSIBLE)
 
 
-def _apart(values: Numbers, member: NDArray[np.bool_], features: int) -> bool:
+def _apart(values: Numbers, y: Numbers, label: int, features: int) -> bool:
     # What is mixed among the first rows is mixed among all.
-    if _mixed(values[:FIRST], member[:FIRST]) or _mixed(values, member):
+    if _mixed(values[:FIRST], y[:FIRST] == label):
+        return False
+    member = y == label  # of nobody or of all, no shuffle is another, and chance explains all
+    if _mixed(values, member):
         return False
     return math.log(2 * features) - _log_shuffles(member) < math.log(IMPLAUSIBLE)
 
@@ -162,11 +165,7 @@ def _mixed(values: Numbers, member: NDArray[np.bool_]) -> bool:
 
 def _kinds(values: Numbers) -> int:
     """How many different values there are; polars hashes, which takes a fifth of sorting."""
-    return len(_different(values))
-
-
-def _different(values: Numbers) -> NDArray:
-    return pl.Series(values).unique().to_numpy()
+    return pl.Series(values).n_unique()
 
 
 def _log_shuffles(y: NDArray) -> float:

@@ -49,6 +49,7 @@ AGREE = 2  # words, of all shapes, that a pair must share to be compared
 NEIGHBOURS = 200
 TOGETHER = 20_000  # pairs compared together
 AT_ONCE = 50_000  # letters made words together: as many as a processor's own memory holds
+SORTED_WORDS = 4_000_000  # looked through together
 
 
 def copies(tokens: Tokens, *, strands: bool) -> Integers:
@@ -188,13 +189,13 @@ def _candidates(
 ) -> Iterator[tuple[Integers, Integers]]:
     """Pairs that share at least `AGREE` words, in parts."""
     n = len(tokens)
-    met = [
+    met = (
         pairs
         for shape in _shapes(tokens, base)
         for pairs in _meetings(_words(tokens, asked, shape, base, strands), n, _bits(tokens))
-    ]
-    met.append(np.zeros(0, np.int64))
-    often = np.sort(np.concatenate(met))
+    )
+    often = np.concatenate([np.zeros(0, np.int64), *met])
+    often.sort()
     last = max(len(often) - AGREE + 1, 0)
     pairs = _different(often[:last][often[:last] == often[AGREE - 1 :]])
     for start in range(0, len(pairs), TOGETHER):
@@ -225,12 +226,13 @@ def _words(
     """
 
     def words(rows: Tokens, known: NDArray[np.bool_] | None) -> Integers:
-        each = max(1, AT_ONCE // rows.shape[1])
-        blocks = (
-            _words_of(rows[start : start + each], start, known, shape, base, strands, bits)
-            for start in range(0, len(rows), each)
-        )
-        return np.concatenate([np.zeros(0, np.int64), *blocks])
+        each, end = max(1, AT_ONCE // rows.shape[1]), 0
+        found = np.empty(rows.size, np.int64)  # at most; what is not filled takes no memory
+        for start in range(0, len(rows), each):
+            block = _words_of(rows[start : start + each], start, known, shape, base, strands, bits)
+            found[end : end + len(block)] = block
+            end += len(block)
+        return found[:end]
 
     bits = _bits(tokens)
     if asked.all():
@@ -278,9 +280,19 @@ def _bits(tokens: Tokens) -> int:
 
 
 def _meetings(key: Integers, n: int, bits: int) -> Iterator[Integers]:
-    """Pairs i * n + j, i < j, of rows with one word."""
+    """Pairs i * n + j, i < j, of rows with one word; sorts the words in their place."""
     # Both in one number, because sorting numbers is many times faster than sorting by two keys.
-    key, mask = _different(np.sort(key)), (1 << bits) - 1
+    key.sort()
+    start, mask = 0, (1 << bits) - 1
+    while start < len(key):
+        last = key[min(start + SORTED_WORDS, len(key)) - 1]
+        end = int(np.searchsorted(key, last | mask, side="right"))  # with all rows of its last word
+        yield from _together(_different(key[start:end]), n, mask)
+        start = end
+
+
+def _together(key: Integers, n: int, mask: int) -> Iterator[Integers]:
+    """Pairs of rows with one word, among different ordered words."""
     at, apart = np.flatnonzero((key[1:] ^ key[:-1]) <= mask), 1
     while len(at) and apart <= NEIGHBOURS:
         yield (key[at] & mask) * n + (key[at + apart] & mask)
