@@ -23,7 +23,7 @@ from typing import Any
 from medgraft import tracking
 from medgraft.config import read_params, stage_params
 from medgraft.preparation.arrays import read, read_design
-from medgraft.stages.provenance import provenance
+from medgraft.provenance import provenance
 from medgraft.stages.run import PREPARED, PRETRAINED, WORK
 from medgraft.stages.track import stages
 from medgraft.training import finetune as training
@@ -102,7 +102,7 @@ def logging() -> tuple[float, list[float]]:
                     params=children,
                     uri=f"sqlite:///{store}/mlflow.db",
                     experiment="benchmark",
-                    tags=provenance(),
+                    tags=provenance(PREPARED),
                     reused=set(),
                     previous={},
                 )

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from medgraft import cli, composition, config
+from medgraft.errors import ConfigError
 
 MINE = """\
 # @package _global_
@@ -165,6 +166,48 @@ def test_help_outside_a_project(run, tmp_path, monkeypatch):
     help_alone, _, example = out.rstrip().rpartition("\n\n")
     assert help_alone.endswith("the part to print, e.g. finetune.optimizer")
     assert example.startswith("example: medgraft compose")
+
+
+# Asked again
+
+OWN = [
+    "cohort=own", "cohort.source=[a]", "cohort.target=[b]",
+    "cohort.outcome.source=x", "cohort.outcome.target=x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["experiment=heart", "design.runs=3"],
+        ["schedule@finetune.schedule=warmup_cosine", "strategies=[scratch,joint]"],
+        ["trainer=ddp", "trainer.precision='32'", "trainer.compile=true"],
+        [*OWN, r"cohort.folder='/mnt/our data, it\'s here'"],
+        ["++finetune.optimizer.foreach=null"],
+    ],
+)
+def test_what_was_chosen_can_be_asked_for_again(project, overrides):
+    composition.record(project, overrides)
+    params = composition.compose_chosen(project)
+    assert composition.compose(project, composition.asked(project, params)) == params
+
+
+def test_what_an_experiment_changed_can_be_asked_for(project):
+    """`dvc exp run -S` changes params.yaml alone."""
+    composition.record(project, ["experiment=heart"])
+    params = composition.compose_chosen(project)
+    params["finetune"]["optimizer"]["lr"] = 0.5
+    params["strategies"] = {"scratch": params["strategies"]["scratch"]}
+    asked = composition.asked(project, params)
+    assert asked == ["experiment=heart", "strategies=[scratch]", "finetune.optimizer.lr=0.5"]
+
+
+def test_what_no_override_says_is_refused(project):
+    params = composition.compose(project, [])
+    del params["seed"]
+    with pytest.raises(ConfigError, match="lacks seed"):
+        composition.asked(project, params)
 
 
 # Hardware

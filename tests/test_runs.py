@@ -20,7 +20,10 @@ STRATEGIES = PARAMS | {
 def lock(params: dict) -> str:
     """A ``dvc.lock``, which has the parameters of a stage under dotted names."""
     stages = {
-        "preprocess": {"params": {"params.yaml": params}},
+        "preprocess": {
+            "deps": [{"path": "src", "md5": "c0de.dir"}, {"path": "data/heart", "md5": "d4ta.dir"}],
+            "params": {"params.yaml": params},
+        },
         "finetune@fine_tune": {"params": {"params.yaml": {"strategies.fine_tune": {"last": 2}}}},
         "finetune@forgotten": {"params": {"params.yaml": {"strategies.forgotten": {"last": 9}}}},
         "track": {"params": {"params.yaml": {"tracking": {"uri": "elsewhere"}}}},
@@ -33,8 +36,9 @@ def checkout(tmp_path):
     """A checkout with a finished run."""
     root = tmp_path / "checkout"
     _make_work(root / "work")
-    (root / "dvc.lock").write_text(lock({"seed": 7, "design": {"folds": 5}}))
-    (root / "data.dvc").write_text("outs:\n- md5: d4ta.dir\n")
+    (root / "dvc.lock").write_text(
+        lock({"seed": 7, "design": {"folds": 5}, "cohort": {"folder": "data/heart"}})
+    )
     return root
 
 
@@ -52,6 +56,7 @@ def test_parameters_are_those_the_results_were_made_with(checkout):
     assert runs.read_run(str(checkout)).params == {
         "seed": "7",
         "design.folds": "5",
+        "cohort.folder": "data/heart",
         "strategies.fine_tune.last": "2",
     }
 
@@ -171,7 +176,7 @@ def test_compared_for_a_reader_and_for_programs(checkout, run, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     other = tmp_path / "other"
     shutil.copytree(checkout, other)
-    (other / "dvc.lock").write_text(lock({"seed": 8, "design": {"folds": 5}}))
+    (other / "dvc.lock").write_text((other / "dvc.lock").read_text().replace("seed: 7", "seed: 8"))
     code, out, _ = run("report", "--compare", "checkout", "other")
     assert code == 0
     assert out.count(SENTENCE[:40]) == 2

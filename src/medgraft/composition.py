@@ -7,10 +7,11 @@ The choices are themselves a Hydra configuration, ``conf/chosen.yaml``: it start
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -305,22 +306,53 @@ def adopt(root: Path, params: Mapping[str, Any]) -> list[str]:
     """
     path = choices(root)
     chosen = yaml.safe_load(path.read_text()) if path.is_file() else {"defaults": ["config"]}
-    groups = dict(_groups(root, params))
-    overrides = [f"{group}={_spelt(option)}" for group, option in groups.items()]
-    before, after = _leaves(_hydra(root, overrides, name=_start(root))), _leaves(params)
-    if beyond := sorted(before.keys() - after.keys()):
-        raise ConfigError(
-            f"params.yaml, which an experiment made, lacks {', '.join(beyond)}; what conf/ sets "
-            "cannot be taken away: choose anew with overrides or --defaults"
-        )
-    values = {key: value for key, value in after.items() if before.get(key, ...) != value}
+    groups, values = _differences(root, params)
     others = [one for one in chosen["defaults"] if _named(one) not in {*groups, "_self_"}]
     added = [{f"override {group}": option} for group, option in groups.items()]
     chosen["defaults"] = [*others, *added, "_self_"]
     for key, value in values.items():
         nest(chosen, key.split("."), value)
     _write(root, chosen)
-    return [*overrides, *(f"{key}={_spelt(value)}" for key, value in values.items())]
+    return _overrides(groups) + _overrides(values)
+
+
+def asked(root: Path, params: Mapping[str, Any]) -> list[str]:
+    """Overrides of ``conf/config.yaml`` that compose to ``params``, whoever changed them.
+
+    Raises:
+        ConfigError: there are none, as where a folder outside the project was searched.
+    """
+    path = choices(root)
+    values = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    entries = [one for one in values.pop("defaults", []) if isinstance(one, dict)]
+    groups = {_named(one): option for one in entries for option in one.values()}
+    values = _leaves(values)
+    if compose_chosen(root) != params:
+        more, changed = _differences(root, params)
+        groups, values = groups | more, values | changed
+    for prefix in ("", "++"):  # the second also adds keys that conf/ has not
+        named = {f"{prefix}{key}": value for key, value in values.items()}
+        overrides = _overrides(groups) + _overrides(named)
+        with suppress(ConfigError):
+            if compose(root, overrides) == params:
+                return overrides
+    raise ConfigError("params.yaml: no overrides of conf/config.yaml compose to it")
+
+
+def _differences(root: Path, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The groups and the values that `params` has otherwise than what the project chose."""
+    groups = dict(_groups(root, params))
+    before, after = _leaves(_hydra(root, _overrides(groups), name=_start(root))), _leaves(params)
+    if beyond := sorted(before.keys() - after.keys()):
+        raise ConfigError(
+            f"params.yaml, which an experiment made, lacks {', '.join(beyond)}; what conf/ sets "
+            "cannot be taken away: choose anew with overrides or --defaults"
+        )
+    return groups, {key: value for key, value in after.items() if before.get(key, ...) != value}
+
+
+def _overrides(told: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={_spelt(value)}" for key, value in told.items()]
 
 
 def _groups(root: Path, params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -375,7 +407,19 @@ def _named(default: Any) -> str:
 
 def _spelt(value: Any) -> str:
     """As an override says it."""
-    return f"[{','.join(map(_spelt, value))}]" if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(_spelt, value))}]"
+    plain = str(value) if isinstance(value, str) else json.dumps(value)
+    quoted = "'" + plain.replace("'", r"\'") + "'"
+    return plain if not isinstance(value, str) or _read(plain) == value else quoted
+
+
+def _read(text: str) -> Any:
+    """What an override reads this value as; None where it cannot."""
+    try:
+        return parsed(f"key={text}").value()
+    except ConfigError:
+        return None
 
 
 def nest(values: dict[str, Any], path: list[str], value: Any) -> None:

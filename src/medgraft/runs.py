@@ -15,10 +15,10 @@ from medgraft.config import project_root, read_params
 from medgraft.entries import EVALUATION as TESTED
 from medgraft.entries import PIPELINE, RESULTS, STRATEGY, CohortUsed, Entry, cohorts_used, flat
 from medgraft.errors import MedgraftError
+from medgraft.provenance import raw_data
 from medgraft.reporting.comparison import FinishedRun
 from medgraft.stages import run as places
 from medgraft.stages.made import located
-from medgraft.stages.provenance import sealed
 
 STAGES = ("preprocess", "pretrain", "evaluate")
 """Those whose parameters decide what comes out, beside the strategies' own."""
@@ -44,14 +44,15 @@ def from_folder(asked: str, folder: Path) -> FinishedRun:
     work = evaluation.resolve().parent
     root = work.parent
     design = work / "prepared" / "design.parquet"
+    params = flat(_params(root, strategies=list(metrics)))
     return FinishedRun(
         name=asked,
         verdict=verdict,
         metrics=metrics,
-        params=flat(_params(root, strategies=list(metrics))),
+        params=params,
         hashes={
             **_cohorts(cohorts_used(work)),
-            "raw data": sealed(root / "data.dvc") if (root / "data.dvc").is_file() else "",
+            "raw data": raw_data(root, params.get("cohort.folder", "")),
             "design": _md5(design) if design.is_file() else "",
         },
         sizes=_sizes(cohorts_used(work)),

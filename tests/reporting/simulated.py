@@ -103,7 +103,7 @@ class Simulated:
             prepared=self.prepared,
             figures=self.figures,
             notice=notice,
-            provenance={"commit": "0123abc", "command to reproduce": "medgraft repro"},
+            provenance={"git_commit": "0123abc", "reproduce": "medgraft repro"},
         )
         return path.read_text(encoding="utf-8")
 

@@ -36,7 +36,7 @@ def report(binary: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(
         folder / "report.html", study=binary.study, evaluation=binary.evaluation, metrics=METRICS,
         prepared=binary.prepared, figures=figures, notice="Simulated patients.",
-        provenance={"commit": "0123abc" * 5, "command to reproduce": "medgraft repro"},
+        provenance={"git_commit": "0123abc" * 5, "reproduce": "medgraft repro " * 9},
     )  # fmt: skip
     return folder / "report.html"
 

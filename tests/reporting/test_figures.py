@@ -7,7 +7,7 @@ import pytest
 from .simulated import STRATEGIES, simulate
 
 FIGURES = {
-    "binary": {"comparison", "performance", "calibration", "roc", "learning"},
+    "binary": {"comparison", "performance", "calibration", "roc", "precision_recall", "learning"},
     "multiclass": {"comparison", "performance", "calibration", "learning"},
     "regression": {"comparison", "performance", "predicted", "learning"},
     "multilabel": {"comparison", "performance", "labels", "calibration", "learning"},

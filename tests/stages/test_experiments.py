@@ -218,8 +218,8 @@ def test_plots_show_every_figure(explored):
     page = (folder / "dvc_plots" / "index.html").read_text()
     figures = sorted((folder / "work" / "evaluation" / "figures").glob("*.svg"))
     assert {figure.stem for figure in figures} == {
-        "calibration", "comparison", "drift", "flow", "learning", "performance", "recalibration",
-        "roc", "sample_size", "sets", "utility",
+        "calibration", "comparison", "drift", "flow", "learning", "performance",
+        "precision_recall", "recalibration", "roc", "sample_size", "sets", "utility",
     }, "no threshold: too few validation cases"  # fmt: skip
     titles = [f"work/evaluation/figures/{figure.name}" for figure in figures]
     assert re.findall(r"<p>(.*?)</p>", page) == [

@@ -33,19 +33,19 @@ def calibration(study: Study, evaluation: Evaluation, *, outcome: str) -> Figure
     largest probability, against how often that class was right; several labels: all of them
     together. outcome: its name.
     """
-    event = EVENTS.get(study.task) or _event(outcome, study.classes[1])
+    told_of = EVENTS.get(study.task) or event(outcome, study.classes[1])
     told = {
         name: said_and_came(study, study.strategies[name]) for name in leading(study, evaluation)
     }
     curves = smooth_curves(study, evaluation)
-    figure = _calibration_panels(told, event, cases=_cases(study), curves=curves)
+    figure = _calibration_panels(told, told_of, cases=_cases(study), curves=curves)
     champion = evaluation.champion.strategy
     said, came = told[champion]
     return finish(
         figure,
         "calibration",
         title=(
-            f"{champion}: {event} predicted in {said.mean():.0%} of {_cases(study)} on average, "
+            f"{champion}: {told_of} predicted in {said.mean():.0%} of {_cases(study)} on average, "
             f"observed in {came.mean():.0%}"
         ),
         caption=(
@@ -97,8 +97,12 @@ def roc(study: Study, evaluation: Evaluation, metric: Metric, *, outcome: str) -
         return None
     areas = {name: mean_area(study, study.strategies[name]) for name in curves}
     figure, axes = sheet(4.8)
-    _roc_lines(axes, curves, areas)
-    negative, positive = (_event(outcome, label) for label in study.classes)
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
+    axes.set_aspect("equal")
+    lines = {name: np.append(0, curve) for name, curve in curves.items()}
+    # Under the diagonal, where no curve of use runs.
+    curve_lines(axes, np.append(0, GRID), lines, areas, legend="lower right")
+    negative, positive = (event(outcome, label) for label in study.classes)
     axes.set_xlabel(f"share of {negative} flagged (1 − specificity)")
     axes.set_ylabel(f"share of {positive} flagged (sensitivity)")
     told = " and ".join(f"{name} in {areas[name]:.1%}" for name in leading(study, evaluation))
@@ -222,33 +226,38 @@ def _interpolated(case: Any, score: Floats) -> Floats:
     return np.interp(GRID, np.append(0, wrong / wrong[-1]), np.append(0, found / found[-1]))
 
 
-def _roc_lines(axes: Any, curves: Mapping[str, Floats], areas: Mapping[str, float]) -> None:
-    axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
-    axes.set_aspect("equal")
+def curve_lines(
+    axes: Any,
+    x: Floats,
+    curves: Mapping[str, Floats],
+    areas: Mapping[str, float],
+    *,
+    legend: str = "lower left",
+) -> None:
+    """Draw curves over the same `x`, named with the areas under them, the largest first."""
     for place, name in enumerate(sorted(curves, key=lambda name: -areas[name])):
         axes.plot(
-            np.append(0, GRID),
-            np.append(0, curves[name]),
+            x,
+            curves[name],
             color=COLOURS[place],
             linestyle=DASHES[place],
             label=f"{shorten(name, 30, placeholder='…')}: {areas[name]:.3f}",
         )
-    # Under the diagonal, where no curve of use runs.
-    axes.legend(loc="lower right", frameon=False, labelcolor="linecolor", handlelength=3)
+    axes.legend(loc=legend, frameon=False, labelcolor="linecolor", handlelength=3)
 
 
 def _cases(study: Study) -> str:
     return "rows" if study.outcome.ndim == 1 else "row-label pairs"
 
 
-def _event(outcome: str, label: str) -> str:
+def event(outcome: str, label: str) -> str:
     """Such as diagnosis = malignant; just the label where it already says what the outcome is."""
     return label if outcome in label else f"{outcome} = {label}"
 
 
 def _calibration_panels(
     told: Mapping[str, tuple[Floats, Floats]],
-    event: str,
+    told_of: str,
     *,
     cases: str,
     curves: Mapping[str, CalibrationCurve],
@@ -263,7 +272,7 @@ def _calibration_panels(
         axes[0, column].set_title(name)
     axes[0, 0].set_ylabel("observed share")
     axes[1, 0].set_ylabel(cases.replace(" ", "\n"))
-    figure.supxlabel(f"predicted probability of {event}", fontsize=9)
+    figure.supxlabel(f"predicted probability of {told_of}", fontsize=9)
     return figure
 
 

@@ -11,6 +11,7 @@ from medgraft.reporting.canvas import Figure, house_style
 from medgraft.reporting.forest import comparison, performance
 from medgraft.reporting.labels import labels
 from medgraft.reporting.learning import learning
+from medgraft.reporting.precision import precision_recall
 from medgraft.tasks import task as tasks
 
 
@@ -53,6 +54,7 @@ Drawing = Callable[[Study, Evaluation, Metric, Mapping[str, Any]], Figure | None
 DRAWINGS: dict[str, Drawing] = {
     "calibration": lambda s, e, _, o: diagnostics.calibration(s, e, outcome=o["name"]),
     "roc": lambda s, e, metric, o: diagnostics.roc(s, e, metric, outcome=o["name"]),
+    "precision_recall": lambda s, e, metric, o: precision_recall(s, e, metric, outcome=o["name"]),
     "predicted": lambda s, e, _, o: diagnostics.predicted(s, e, outcome=o["name"], unit=o["unit"]),
     "labels": lambda s, e, _, __: labels(s, e),
     "kaplan_meier": lambda s, e, _, o: survival.kaplan_meier(s, e, outcome=o),

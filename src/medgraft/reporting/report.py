@@ -19,6 +19,16 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_DRIFT = 10
 MOST_NAMES = 60
 SIGNS = {"helps": "▲ helps", "harms": "▼ harms", "cannot tell": "○ cannot tell"}
+PROVENANCE = {
+    "git_commit": "Commit",
+    "git_dirty": "Changed since that commit",
+    "reproduce": "To reproduce, in a clone with the same raw data",
+    "configuration": "Configuration (MD5 of params.yaml)",
+    "data": "Raw data (DVC's hash of the cohort's folder)",
+    "design": "Design (MD5 of design.parquet)",
+    "versions": "Versions",
+}
+"""What the page calls them."""
 DIRECTIONS = {True: "higher is better", False: "lower is better", None: "neither end is better"}
 
 
@@ -40,14 +50,16 @@ def write(
     is shown, too, if there is one. Equal inputs give equal bytes. Raises StageError when something
     prepared is missing.
     """
+    readings = _read_off(path.with_name("readings.json"))
     page = (
         environment()
         .get_template("report.html")
         .render(
             notice=notice,
-            provenance=provenance,
+            provenance={PROVENANCE.get(name, name): told for name, told in provenance.items()},
             figures=figures,
-            readings=_read_off(path.with_name("readings.json")),
+            readings=readings,
+            absent={name: one["why"] for name, one in readings.items() if "why" in one},
             **_results(study, evaluation, metrics),
             **_patients(study, prepared),
         )

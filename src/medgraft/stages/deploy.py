@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from medgraft.config import stage_params
-from medgraft.stages.provenance import provenance
+from medgraft.provenance import made
 from medgraft.stages.run import CHAMPION, EVALUATION, FINETUNED, PREPARED, run
-
-# Not the commit: a change of the documentation must not make another champion.
-MADE = ("data", "design", "versions")
 
 
 def deploy() -> None:
@@ -22,7 +19,6 @@ def deploy() -> None:
     from medgraft.deployment.records import EXAMPLE
     from medgraft.preparation.arrays import read_json
 
-    facts = provenance()
     strategy = export(
         evaluation=EVALUATION,
         finetuned=FINETUNED,
@@ -30,7 +26,8 @@ def deploy() -> None:
         target=PREPARED / "target",
         cohort=Path(cohort.folder),
         sites=cohort.target,
-        made={name: facts[name] for name in MADE},
+        # Not the commit: a change of the documentation must not make another champion.
+        made=made(PREPARED),
         out=CHAMPION,
     )
     load(CHAMPION).predict(pl.DataFrame([read_json(CHAMPION / EXAMPLE)]))

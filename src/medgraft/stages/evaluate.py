@@ -8,10 +8,10 @@ from medgraft.evaluation.answers import write_answers
 from medgraft.evaluation.predictions import load_study
 from medgraft.evaluation.summary import evaluate as judge
 from medgraft.preparation.arrays import check_seal
+from medgraft.provenance import provenance
 from medgraft.reporting import card, checklists, report
 from medgraft.reporting.facts import gather
 from medgraft.reporting.readings import Asked, read_off
-from medgraft.stages.provenance import provenance
 from medgraft.stages.run import EVALUATION, FINETUNED, PREPARED, run
 
 PLACES = {"prepared": PREPARED, "finetuned": FINETUNED}
@@ -46,7 +46,7 @@ def evaluate() -> None:
         seed=params.seed,
         folder=EVALUATION,
     )
-    about = {"notice": params.cohort.notice, "provenance": provenance()}
+    about = {"notice": params.cohort.notice, "provenance": provenance(PREPARED)}
     places = {"prepared": PREPARED, "metrics": metrics, **about}
     report.write(
         EVALUATION / "report.html", study=study, evaluation=result, figures=drawn, **places

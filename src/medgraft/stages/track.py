@@ -8,9 +8,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from medgraft.config import declared, pick, project_root, read_params, stage_params
+from medgraft.provenance import provenance
 from medgraft.stages.made import home, located, read, remember, results, writer
-from medgraft.stages.provenance import provenance
-from medgraft.stages.run import CHAMPION, RAN, WORK, run
+from medgraft.stages.run import CHAMPION, PREPARED, RAN, WORK, run
 
 MADE = Path("mlflow") / "made.json"
 
@@ -40,7 +40,7 @@ def log(uri: str, path: Path) -> None:
         params=children,
         uri=uri,
         experiment=cohort,
-        tags=provenance()
+        tags=provenance(PREPARED)
         | {
             "dvc_exp": os.environ.get("DVC_EXP_NAME", ""),
             tracking.WRITER: writer(),

@@ -12,7 +12,7 @@ from medgraft.tasks.task import Classes, Floats
 class Binary(Classes):
     """Two classes."""
 
-    figures = ("calibration", "roc")
+    figures = ("calibration", "roc", "precision_recall")
 
     def about(self, outcome: Mapping[str, Any]) -> list[str]:
         """The second class."""
