@@ -35,6 +35,10 @@ cohort.source: needs a value
 cohort.target: needs a value
 cohort.outcome.target: needs a value"""
 
+PASSWORD = (
+    "tracking: uri: expected an address without a password or token, which params.yaml would keep: "
+    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD say who you are"
+)
 MISTAKES = {
     "finetune.optimiser.lr=1": "finetune.optimiser.lr=1: unknown key; "
     "did you mean 'finetune.optimizer.lr'?",
@@ -104,9 +108,14 @@ MISTAKES = {
     ),
     "+encoder.width=[8]": "encoder: medgraft.networks.encoders.mlp.Mlp: "
     "unknown argument 'width'; did you mean 'widths'?",
-    "tracking.uri='https://me:secret@mlflow.example'": "tracking: uri: expected an address "
-    "without a password, which params.yaml would keep: MLFLOW_TRACKING_USERNAME and "
-    "MLFLOW_TRACKING_PASSWORD say who you are",
+    "tracking.uri='https://me:secret@mlflow.example'": PASSWORD,
+    "tracking.uri='https://t0ken@mlflow.example'": PASSWORD,
+    "tracking.uri='postgresql://db.example/mlflow?password=secret'": PASSWORD,
+    "tracking.urii='https://me:secret@mlflow.example'": (
+        "tracking.urii='https://mlflow.example': unknown key; did you mean 'tracking.uri'?"
+    ),
+    "trainer.accelerator=quantum": "trainer.accelerator: got 'quantum': input should be 'auto', "
+    "'cpu', 'gpu', 'cuda' or 'mps'",
     "+seed=3": "+seed=3: Could not append to config. An item is already at 'seed'.",
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TextIO, get_args
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import yaml
 from pydantic import (
@@ -202,7 +202,7 @@ class EvaluationConfig(Section):
 class TrainerConfig(Section):
     """How to run, whatever is trained: hardware, and when to stop."""
 
-    accelerator: Text
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     devices: Annotated[Any, AfterValidator(_countable)]
     num_nodes: Count
     strategy: Literal["auto", "ddp", "ray"]
@@ -246,10 +246,13 @@ class TrackingConfig(Section):
     @model_validator(mode="after")
     def holds_no_password(self) -> TrackingConfig:
         """A refused section is not shown, so that no message holds it either."""
-        if urlsplit(self.uri).password:
+        address = urlsplit(self.uri)
+        # Who asks a database is no secret, and may need no password.
+        token = address.username and address.scheme in ("http", "https")
+        if token or address.password or "password" in parse_qs(address.query):
             raise ValueError(
-                "uri: expected an address without a password, which params.yaml would keep: "
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD say who you are"
+                "uri: expected an address without a password or token, which params.yaml would "
+                "keep: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD say who you are"
             )
         return self
 

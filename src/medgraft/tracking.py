@@ -6,7 +6,6 @@ Stages never do: importing MLflow takes seconds, and a dead server must not stop
 import json
 import logging
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -154,7 +153,7 @@ def _one_line_errors(uri: str, work: Path) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         message = f"MLflow at {uri} failed: {_reason(error)}. The results in {work} are kept"
         advice = "check the address and track again"
-        raise MedgraftError(re.sub(r"//[^/@\s]+@", "//", f"{message}; {advice}.")) from None
+        raise MedgraftError(f"{message}; {advice}.") from None
 
 
 def _reason(error: BaseException) -> str:

@@ -38,6 +38,20 @@ def test_file_equals_frame(any_run, tmp_path):
     assert written.drop("id").with_columns(pl.col("problem").fill_null("")).equals(expected)
 
 
+def test_answers_do_not_break_the_model(any_run, tmp_path, capsys):
+    """Not even through a link: a model is sealed, and a file beside the others breaks the seal."""
+    before = sorted(any_run.champion.rglob("*"))
+    (tmp_path / "link").symlink_to(any_run.champion)
+    for place in (any_run.champion, tmp_path / "link"):
+        assert ask(any_run, any_run.cohort / "small.csv", place / "answers.csv") == 2
+        told = capsys.readouterr().err
+        assert told == (
+            f"medgraft: {place / 'answers.csv'}: {any_run.champion} is a model, and sealed: "
+            "expected another folder\n"
+        )
+    assert sorted(any_run.champion.rglob("*")) == before
+
+
 def test_every_line_has_one_answer(ward, tmp_path, capsys):
     lines = (ward.cohort / "small.csv").read_text().splitlines()[:6]
     lines[2] += ",one too many"

@@ -38,7 +38,7 @@ def test_title_tells_what_flags_are_worth(binary):
     figure = binary.figures["precision_recall"]
     champion = binary.evaluation.champion.strategy
     curve = precision.mean_precision(binary.study, binary.study.strategies[champion])
-    assert figure.title.startswith("Of those flagged to find 80% of “")
+    assert figure.title.startswith("To find 80% of “")
     assert f"{curve[399]:.0%} with {champion}" in figure.title
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from medgraft.errors import StageError
 from medgraft.training.fit import Patients, fit, outputs
 
 from . import simulated as sim
@@ -34,6 +35,12 @@ def probabilities(**changes) -> np.ndarray:
 @pytest.fixture(scope="module")
 def expected():
     return probabilities()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_absent_gpu_is_one_line():
+    with pytest.raises(StageError, match=r"^trainer: not on this machine: .*gpu.*$"):
+        probabilities(accelerator="gpu")
 
 
 def test_mixed_precision_predicts_alike(expected):

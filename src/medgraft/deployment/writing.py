@@ -80,8 +80,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """A place to write a file, which replaces `path` at the end of the block.
 
     Raises:
-        MedgraftError: it cannot be written there.
+        MedgraftError: it cannot be written there, as into a model, whose seal it would break.
     """
+    if sealed := [above for above in path.resolve().parents if (above / "champion.json").is_file()]:
+        raise MedgraftError(f"{path}: {sealed[0]} is a model, and sealed: expected another folder")
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as place:
             fresh = Path(place) / path.name

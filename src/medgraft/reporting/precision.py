@@ -52,7 +52,7 @@ def precision_recall(
 def _title(curves: Mapping[str, Floats], names: list[str], positive: str) -> str:
     at = int(np.argmin(np.abs(RECALL - TOLD)))
     told = " and ".join(f"{curves[name][at]:.0%} with {name}" for name in names)
-    return f"Of those flagged to find {TOLD:.0%} of “{positive}”, so many have it: {told}"
+    return f"To find {TOLD:.0%} of “{positive}”, flags are right in {told}"
 
 
 def mean_precision(study: Study, result: StrategyResult) -> Floats:

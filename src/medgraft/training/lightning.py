@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -13,9 +15,11 @@ import pytorch_lightning
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from medgraft.config import TrainerConfig
+from medgraft.errors import StageError
 
 # A process that has nothing left to train waits for the slowest; one that died is noticed at once.
 PATIENCE = timedelta(days=7)
@@ -71,19 +75,30 @@ def lightning_trainer(config: TrainerConfig, *, apart: bool = False) -> Any:
     warnings.filterwarnings("ignore", message="Grad strides do not match")
     torch.set_num_threads(config.threads)
     strategy = "ddp" if config.strategy == "ray" else config.strategy
-    return pytorch_lightning.Trainer(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        num_nodes=config.num_nodes,
-        strategy=ReplicasApart(timeout=PATIENCE) if apart else strategy,
-        precision=config.precision,
-        plugins=environment(config),
-        max_epochs=1,
-        deterministic=True,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        # Lightning draws it on the output; a redirected one would keep it.
-        enable_progress_bar=sys.stdout.isatty() and sys.stderr.isatty(),
-        use_distributed_sampler=False,
-    )
+    with _one_line_refusals():
+        return pytorch_lightning.Trainer(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.num_nodes,
+            strategy=ReplicasApart(timeout=PATIENCE) if apart else strategy,
+            precision=config.precision,
+            plugins=environment(config),
+            max_epochs=1,
+            deterministic=True,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            # Lightning draws it on the output; a redirected one would keep it.
+            enable_progress_bar=sys.stdout.isatty() and sys.stderr.isatty(),
+            use_distributed_sampler=False,
+        )
+
+
+@contextmanager
+def _one_line_refusals() -> Iterator[None]:
+    """Hardware that this machine lacks, said as everything else is."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        told = str(error).strip().splitlines()[0].strip("`")
+        raise StageError(f"trainer: not on this machine: {told}") from None

@@ -75,6 +75,13 @@ def test_who_was_not_followed_is_counted(tmp_path: Path) -> None:
     assert cohort.accounting.excluded == {"relapse not recorded: lost": 1}
 
 
+@pytest.mark.parametrize("last", [".inf", ".nan", "1e300"])
+def test_horizons_are_times(tmp_path: Path, last: str) -> None:
+    description = DESCRIPTION.replace("[12, 24]", f"[12, {last}]")
+    with pytest.raises(CohortError, match=r"increasing horizons above 0, up to 1e\+09, got \[12.0"):
+        describe(written(tmp_path, description=description))
+
+
 def test_horizons_increase(tmp_path: Path) -> None:
-    with pytest.raises(CohortError, match=r"expected increasing horizons above 0, got \[24.0, 12"):
+    with pytest.raises(CohortError, match=r"horizons above 0, up to 1e\+09, got \[24.0, 12"):
         describe(written(tmp_path, description=DESCRIPTION.replace("[12, 24]", "[24, 12]")))

@@ -46,8 +46,11 @@ class Survival(DescribedOutcome):
         classes_differ({"censored": self.censored, "happened": self.happened}, 2)
         if self.time == self.event:
             raise ValueError("time and event name the same column")
-        if not all(a < b for a, b in pairwise((0.0, *self.horizons))):
-            raise ValueError(f"expected increasing horizons above 0, got {list(self.horizons)}")
+        if not all(a < b <= LONGEST for a, b in pairwise((0.0, *self.horizons))):
+            raise ValueError(
+                f"expected increasing horizons above 0, up to {LONGEST:g}, got "
+                f"{list(self.horizons)}"
+            )
         return self
 
     def columns(self) -> dict[str, Ruled]:
