@@ -131,7 +131,7 @@ def test_missing_file_is_named(binary, tmp_path):
     with pytest.raises(StageError, match=r"summary\.json"):
         gather(
             tmp_path, prepared=binary.prepared, finetuned=tmp_path / "finetuned", metrics=METRICS,
-            notice="", provenance={},
+            configured=binary.configured(""), provenance={},
         )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from medgraft.config import stage_params
 from medgraft.construct import construct
 from medgraft.evaluation.answers import write_answers
@@ -9,6 +11,7 @@ from medgraft.evaluation.predictions import load_study
 from medgraft.evaluation.summary import evaluate as judge
 from medgraft.preparation.arrays import check_seal
 from medgraft.reporting import card, checklists, report
+from medgraft.reporting.design import Configured
 from medgraft.reporting.facts import gather
 from medgraft.reporting.readings import Asked, read_off
 from medgraft.stages.provenance import provenance
@@ -46,12 +49,17 @@ def evaluate() -> None:
         seed=params.seed,
         folder=EVALUATION,
     )
-    about = {"notice": params.cohort.notice, "provenance": provenance()}
-    places = {"prepared": PREPARED, "metrics": metrics, **about}
+    places: dict[str, Any] = {"prepared": PREPARED, "metrics": metrics, "provenance": provenance()}
+    configured = Configured(params.strategies, params.pretrain.pretext, params.cohort.notice)
     report.write(
-        EVALUATION / "report.html", study=study, evaluation=result, figures=drawn, **places
+        EVALUATION / "report.html",
+        study=study,
+        evaluation=result,
+        figures=drawn,
+        configured=configured,
+        **places,
     )
-    facts = gather(EVALUATION, finetuned=FINETUNED, **places)
+    facts = gather(EVALUATION, finetuned=FINETUNED, configured=configured, **places)
     card.write(EVALUATION, facts)
     checklists.write(EVALUATION, facts)
 
