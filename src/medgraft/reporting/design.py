@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from medgraft.config import Strategy, Target
 from medgraft.reporting.text import counted
 
-RANDOM = "medgraft.transfer.init.random"
-CHECKPOINT = "medgraft.training.pretexts.checkpoint.Checkpoint"
+RANDOM, CHECKPOINT = ".random", ".Checkpoint"
+"""How the constructors end of weights that start at random, and of published ones."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,12 @@ def source_use(configured: Configured, *, networks: int) -> str:
     uses = {name: one for name, one in configured.strategies.items() if one.uses_source}
     made = (
         "taken from a published checkpoint, not trained on the cohort"
-        if configured.pretext["_target_"] == CHECKPOINT
+        if configured.pretext["_target_"].endswith(CHECKPOINT)
         else "trained on it"
     )
-    start = [name for name, one in uses.items() if one.init and one.init["_target_"] != RANDOM]
+    start = [
+        name for name, one in uses.items() if one.init and not one.init["_target_"].endswith(RANDOM)
+    ]
     taken = {
         f"{counted(networks, 'network')} {made}, the start of": start,
         "patients learned from together with the target's, by": _learning(uses, "both"),

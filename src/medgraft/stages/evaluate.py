@@ -50,16 +50,12 @@ def evaluate() -> None:
         folder=EVALUATION,
     )
     places: dict[str, Any] = {"prepared": PREPARED, "metrics": metrics, "provenance": provenance()}
-    configured = Configured(params.strategies, params.pretrain.pretext, params.cohort.notice)
-    report.write(
-        EVALUATION / "report.html",
-        study=study,
-        evaluation=result,
-        figures=drawn,
-        configured=configured,
-        **places,
+    places["configured"] = Configured(
+        params.strategies, params.pretrain.pretext, params.cohort.notice
     )
-    facts = gather(EVALUATION, finetuned=FINETUNED, configured=configured, **places)
+    page = EVALUATION / "report.html"
+    report.write(page, study=study, evaluation=result, figures=drawn, **places)
+    facts = gather(EVALUATION, finetuned=FINETUNED, **places)
     card.write(EVALUATION, facts)
     checklists.write(EVALUATION, facts)
 
