@@ -41,9 +41,10 @@ def gather(
     """
     verdict = read_json(evaluation / "verdict.json")
     champion = verdict["champion"]["strategy"]
-    audit, readings = read_json(prepared / "audit.json"), read_json(evaluation / READINGS)
+    audit = read_json(prepared / "audit.json")
     cohorts = {role: read(prepared / role) for role in ("source", "target")}
     schema, summary = cohorts["target"].schema, read_json(finetuned / champion / "summary.json")
+    readings = read_json(evaluation / READINGS)
     drawn = read_design(prepared / "design.parquet")
     design = evaluated(drawn, cohorts["target"].patients["patient"].to_numpy())
     return {
