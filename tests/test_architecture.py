@@ -239,10 +239,14 @@ def targets(value) -> set[str]:
     return set()
 
 
+# What `evaluate` tells of in words; it constructs none of it.
+TOLD = {"evaluate": {"strategies", "pretrain.pretext"}}
+
+
 def constructed(stage: str) -> set[str]:
     """What the stage's parameters may tell it to construct: any yaml of their groups."""
     found: set[str] = set()
-    for name in body(stage).get("params", []):
+    for name in set(body(stage).get("params", [])) - TOLD.get(stage, set()):
         section, *inside = name.removesuffix(".${key}").split(".")
         for path in yamls(*GROUPS.get(section, (section,))):
             value = yaml.safe_load(path.read_text())

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from medgraft.evaluation.metrics.error import Rmse
 from medgraft.evaluation.metrics.ranking import Auroc
-from medgraft.evaluation.sentence import conclude
+from medgraft.evaluation.sentence import conclude, in_short
 from medgraft.evaluation.verdict import Comparison
 
 HELPS = Comparison(
@@ -91,3 +91,17 @@ def test_no_transfer_strategy_is_said_so():
     assert say() == (
         "No strategy in this study uses the source cohort; 60 patients, 10 training runs."
     )
+
+
+def test_short_answer_leaves_the_statistics_out():
+    """Strategy, metric, by how much, in how many; nothing where no p could be had."""
+
+    def short(*comparisons):
+        return in_short(comparisons, Auroc(), reference="scratch", patients=1060)
+
+    assert short(HARMS, HELPS) == (
+        "Transfer learning helps: fine_tune reaches AUROC 0.981, 0.021 more than scratch, in 1,060 "
+        "patients."
+    )
+    assert short(HARMS).startswith("Transfer learning harms: even at its best, frozen reaches")
+    assert short() == short(replace(HELPS, p=float("nan"))) == ""

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from medgraft.evaluation.answers import write_answers
-from medgraft.preparation.arrays import write_json
+from medgraft.preparation.arrays import write_json, write_table
 from medgraft.reporting.facts import gather
 
 from .drawn import readings
@@ -17,17 +19,25 @@ def facts(simulated: Simulated, folder: Path, *, notice: str = "Simulated.") -> 
     readings(simulated, folder)
     champion = simulated.evaluation.champion.strategy
     write_answers(folder, simulated.study, champion, level=0.9)
+    configured = simulated.configured(notice)
+    trained = [
+        name
+        for name, one in configured.strategies.items()
+        if not one.baseline and simulated.study.strategies[name].fitted_parameters
+    ]
     for name, result in simulated.study.strategies.items():
         told = {"description": result.description, "fitted_parameters": result.fitted_parameters}
         path = folder / "finetuned" / name / "summary.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json({**told, "strategy": name, "uses_source": result.uses_source}, path)
+        steps = [] if name not in trained else [10, 20]
+        write_table(pl.DataFrame({"step": steps}), path.with_name("history.parquet"))
     return gather(
         folder,
         prepared=simulated.prepared,
         finetuned=folder / "finetuned",
         metrics=METRICS,
-        notice=notice,
+        configured=configured,
         provenance={"git_commit": "0123abc", "versions": "medgraft 0", "data": "d4ta"},
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from scipy.special import expit, softmax
 
+from medgraft.config import Strategy
 from medgraft.evaluation.metrics.calibration import CalibrationIntercept, CalibrationSlope, Ece
 from medgraft.evaluation.metrics.confusion import F1, Accuracy, Mcc, Precision, Recall, Specificity
 from medgraft.evaluation.metrics.error import R2, Mae, Rmse
@@ -25,6 +26,7 @@ from medgraft.evaluation.predictions import StrategyResult, Study
 from medgraft.evaluation.summary import Evaluation, evaluate
 from medgraft.preparation.arrays import Prepared, write, write_json, write_table
 from medgraft.reporting.canvas import Figure
+from medgraft.reporting.design import Configured
 from medgraft.reporting.figures import draw
 from medgraft.reporting.report import write as write_report
 
@@ -61,6 +63,13 @@ STRATEGIES = {
     "linear_probe": (1.0, True, 33, "The source layers stay fixed; only the last one is trained."),
     "source_only": (0.8, True, 0, "The source model as it is."),
 }
+PRETEXT = {"_target_": "medgraft.training.pretexts.supervised.Supervised"}
+LOGISTIC = {"_target_": "medgraft.transfer.baselines.linear.logistic_regression"}
+# What strategies of these names are, beside networks that start at random or from the source.
+CONFIGURED = {
+    "joint": {"learn_from": "both"},
+    "pooled": {"learn_from": "both", "baseline": LOGISTIC},
+}
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,10 @@ class Simulated:
     def html(self) -> str:
         return self.report()
 
+    def configured(self, notice: str) -> Configured:
+        found = self.study.strategies.items()
+        return Configured({name: _strategy(name, one) for name, one in found}, PRETEXT, notice)
+
     def draw(self, into: str = "figures") -> dict[str, Figure]:
         return draw(
             self.study,
@@ -102,7 +115,7 @@ class Simulated:
             metrics=METRICS,
             prepared=self.prepared,
             figures=self.figures,
-            notice=notice,
+            configured=self.configured(notice),
             provenance={"git_commit": "0123abc", "reproduce": "medgraft repro"},
         )
         return path.read_text(encoding="utf-8")
@@ -118,22 +131,30 @@ def simulate(
     runs: int = 3,
     draws: int = 60,
     outcome: np.ndarray | None = None,
+    tested: int | None = None,
 ) -> Simulated:
+    """Cross-validated, or with a given split, of which the first `tested` patients test."""
     generator = np.random.default_rng(3)
     truth = generator.normal(size=patients)
     if outcome is None:
         outcome = _outcome(task, truth, generator)
     fold = np.stack([generator.permutation(patients) % FOLDS for _ in range(runs)])
-    blur = generator.normal(size=(runs, patients))
+    if tested:
+        fold, seen = np.zeros((runs, tested), dtype=int), truth[:tested]
+    else:
+        seen = truth
+    blur = generator.normal(size=fold.shape)
     results = {
         name: _result(
-            task, truth * sight + blur + 0.5 * generator.normal(size=blur.shape), fold, about
+            task, seen * sight + blur + 0.5 * generator.normal(size=blur.shape), fold, about
         )
         for name, (sight, *about) in strategies.items()
     }
-    rows = (outcome, np.arange(patients))
+    everyone = (outcome, np.arange(patients))
     times = HORIZONS if task == "survival" else ()
-    study = Study(*rows, *rows, task, CLASSES[task], results, times)
+    study = Study(
+        *(one[:tested] for one in everyone), *everyone, task, CLASSES[task], results, times
+    )
     _write_prepared(folder / "prepared", study, site=site)
     _write_histories(folder / "finetuned", study, generator)
     evaluation = evaluate(
@@ -170,11 +191,13 @@ def _result(task: str, seen: np.ndarray, fold: np.ndarray, about: list[Any]) -> 
         test = 130 + 10 * seen[:, :, None]
     uses_source, fitted_parameters, description = about
     runs, patients = fold.shape
+    # In a given split others validate than test; here, those that come next.
+    first = 0 if fold.any() else patients
     return StrategyResult(
         test=test,
         fold=fold,
         validation_run=np.repeat(np.arange(runs), patients),
-        validation_row=np.tile(np.arange(patients), runs),
+        validation_row=np.tile(first + np.arange(patients), runs),
         validation_fold=(fold.ravel() + 1) % FOLDS,
         validation=test.reshape(runs * patients, -1),
         uses_source=uses_source,
@@ -197,10 +220,10 @@ def _write_prepared(folder: Path, study: Study, *, site: str) -> None:
         _feature("sex", "category", categories=["female", "male"]),
         _feature("slope", "number", origin="source_only"),
     ]
-    rows = len(study.outcome)
+    rows = len(study.everyone)
     y = {
-        "source": np.resize(study.outcome, (3 * rows, *study.outcome.shape[1:])),
-        "target": study.outcome,
+        "source": np.resize(study.everyone, (3 * rows, *study.everyone.shape[1:])),
+        "target": study.everyone,
     }
     for role, sites in (("source", ["cleveland"]), ("target", [site])):
         n = len(y[role])
@@ -252,16 +275,29 @@ def _audit(site: str, rows: int) -> dict[str, Any]:
 
 
 def _write_design(path: Path, study: Study) -> None:
-    result = next(iter(study.strategies.values()))
-    rows = []
+    result, rows = next(iter(study.strategies.values())), []
+    everyone = np.arange(len(study.everyone))
     for run, folds in enumerate(result.fold):
-        for fold in range(FOLDS):
-            rest = np.flatnonzero(folds != fold).tolist()
-            parts = {"train": rest[10:], "validation": rest[:10]}
-            test = np.flatnonzero(folds == fold).tolist()
-            names = {"replica": len(rows), "use": "compare", "run": run, "source_seed": run}
-            rows.append({**names, "fold": fold, "init_seed": run, **parts, "test": test})
-    write_table(pl.DataFrame(rows), path)
+        for fold in [*np.unique(folds).tolist(), -1]:
+            test = np.flatnonzero(folds == fold)
+            rest = np.roll(np.setdiff1d(everyone, test), -10 * run).tolist()
+            parts = {"train": rest[10:], "validation": rest[:10], "test": test.tolist()}
+            use = "compare" if fold >= 0 else "final"
+            names = {"replica": len(rows), "use": use, "run": run, "source_seed": run}
+            rows.append({**names, "fold": fold, "init_seed": run, **parts})
+    write_table(pl.DataFrame(rows, schema_overrides={"test": pl.List(pl.Int64)}), path)
+
+
+def _strategy(name: str, result: StrategyResult) -> Strategy:
+    told = {"description": result.description, "uses_source": result.uses_source}
+    start = "source" if result.uses_source else "random"
+    parts = {
+        "init": {"_target_": f"medgraft.transfer.init.{start}"},
+        "trainable": {"_target_": "medgraft.transfer.trainable.everything"},
+        "readout": {"_target_": "medgraft.networks.readout.LastLayer"},
+    }
+    own = CONFIGURED.get(name, {})
+    return Strategy(**told, **({} if "baseline" in own else parts), **own)
 
 
 def _write_histories(folder: Path, study: Study, generator: np.random.Generator) -> None:

@@ -116,7 +116,7 @@ def test_correction_of_the_model_is_told(papers, tmp_path):
     assert tripod.count("are corrected: temperature") == 2
     as_it_is = told["answers"] | {"correction": {"method": "as it is"}, "reach": 0.5}
     card.write(tmp_path, told | {"answers": as_it_is})
-    assert "probabilities are handed over as they are" in page_of(tmp_path)
+    assert "answers are handed over as they are" in page_of(tmp_path)
     assert "hold the truth in 90 % of patients" in page_of(tmp_path)
 
 
@@ -131,7 +131,7 @@ def test_missing_file_is_named(binary, tmp_path):
     with pytest.raises(StageError, match=r"summary\.json"):
         gather(
             tmp_path, prepared=binary.prepared, finetuned=tmp_path / "finetuned", metrics=METRICS,
-            notice="", provenance={},
+            configured=binary.configured(""), provenance={},
         )  # fmt: skip
 
 

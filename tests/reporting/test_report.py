@@ -175,7 +175,7 @@ def test_missing_audit_names_file(binary, tmp_path):
             metrics=METRICS,
             prepared=tmp_path,
             figures={},
-            notice="",
+            configured=binary.configured(""),
             provenance={},
         )
 

@@ -45,7 +45,7 @@ def export(
         evaluation: folder of `verdict.json`, which names the champion, and `answers.json`, how its
             probabilities become answers.
         finetuned: folder of all strategies.
-        design: `design.parquet`; the replicas of use `final` learned from all patients.
+        design: `design.parquet`; the replicas of use `final` ship.
         target: the prepared target cohort; the mean of the final replicas' training patients is
             where explanations start, and who is unlike all of its patients gets no answer.
         cohort: folder of the raw cohort; only its `cohort.yaml` is read.
@@ -104,7 +104,7 @@ def source_of(module: str) -> Path:
 
 
 def finals(design: pl.DataFrame, path: Path) -> list[int]:
-    """The replicas that learned from all patients."""
+    """The replicas that ship."""
     replicas = design.filter(pl.col("use") == "final")["replica"].to_list()
     if not replicas:
         raise StageError(f"{path}: expected replicas of use 'final', found none")

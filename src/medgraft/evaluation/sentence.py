@@ -45,6 +45,20 @@ def conclude(
     return f"{text} {plan[0].upper()}{plan[1:]}." if plan else text
 
 
+def in_short(
+    transfer: Sequence[Comparison], metric: Metric, *, reference: str, patients: int
+) -> str:
+    """Say it without statistics: which strategy, by how much, in how many patients.
+
+    Empty where `conclude` has nothing to compare, and is short itself.
+    """
+    best = _best(transfer) if transfer else None
+    if best is None or np.isnan(best.p):
+        return ""
+    found = _reached(best, metric, reference)
+    return f"{OPENING[best.verdict]} {found}, in {patients:,} patients."
+
+
 def number(value: float) -> str:
     """Write a value with three decimals, or four digits if it is large."""
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
@@ -58,13 +72,20 @@ def _best(transfer: Sequence[Comparison]) -> Comparison:
     return min(transfer, key=rank)
 
 
+def _reached(best: Comparison, metric: Metric, reference: str) -> str:
+    return (
+        f"{best.strategy} reaches {metric.label} {number(best.value)}, "
+        f"{number(abs(best.difference))} {'more' if best.difference >= 0 else 'less'} than "
+        f"{reference}"
+    )
+
+
 def _finding(best: Comparison, metric: Metric, reference: str, tested: int) -> str:
     sign = 1 if best.difference >= 0 else -1
     ends = sorted([sign * best.low, sign * best.high])
     p = "p < 0.001" if best.p_holm < 0.001 else f"p = {best.p_holm:.3f}"
     return (
-        f"{best.strategy} reaches {metric.label} {number(best.value)}, "
-        f"{number(abs(best.difference))} {'more' if sign > 0 else 'less'} than {reference} "
+        f"{_reached(best, metric, reference)} "
         f"(95 % CI {number(ends[0])} to {number(ends[1])}, {p}"
         f"{f' after allowing for {tested} comparisons' if tested > 1 else ''})"
     )

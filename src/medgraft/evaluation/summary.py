@@ -14,7 +14,7 @@ from medgraft.evaluation.intervals import Resampled, Statistic, by_run, estimate
 from medgraft.evaluation.metrics.metric import Metric, silent_folds
 from medgraft.evaluation.planning import Plan, plan, said
 from medgraft.evaluation.predictions import Study
-from medgraft.evaluation.sentence import conclude
+from medgraft.evaluation.sentence import conclude, in_short
 from medgraft.evaluation.verdict import Comparison, against, compare
 
 COMPARISON_TYPES = {
@@ -116,7 +116,7 @@ def evaluate(
             **_size(study, draws),
             "strategies": {c.strategy: _entry(c, study) for c in comparisons[primary]},
             "champion": asdict(champion),
-            "sentence": _sentence(study, chosen[primary], comparisons[primary], reference, plans),
+            **_said(study, chosen[primary], comparisons[primary], reference, plans),
         },
         plans,
     )
@@ -203,26 +203,30 @@ def _plans(
     }
 
 
-def _sentence(
+def _said(
     study: Study,
     metric: Metric,
     comparisons: list[Comparison],
     reference: str,
     plans: Mapping[str, Plan | None],
-) -> str:
+) -> dict[str, str]:
     if reference not in study.strategies:
-        return (
+        sentence = (
             f"Whether transfer learning helps was not tested: the reference strategy {reference} "
             "is not in this study."
         )
-    return conclude(
-        [c for c in comparisons if study.strategies[c.strategy].uses_source],
+        return {"sentence": sentence, "in_short": ""}
+    transfer = [c for c in comparisons if study.strategies[c.strategy].uses_source]
+    sentence = conclude(
+        transfer,
         metric,
         reference=reference,
         tested=len(comparisons),
         size=f"{study.patients} patients, {study.runs} training runs",
         plans={name: said(one, metric=metric.label) for name, one in plans.items() if one},
     )
+    short = in_short(transfer, metric, reference=reference, patients=study.patients)
+    return {"sentence": sentence, "in_short": short}
 
 
 def write_json(path: Path, content: Any) -> None:

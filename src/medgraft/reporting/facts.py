@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from medgraft.evaluation.metrics.metric import Metric
 from medgraft.preparation.arrays import read, read_design, read_json
 from medgraft.reporting import text
 from medgraft.reporting.cohorts import describe_outcome, most_drifted
+from medgraft.reporting.design import Configured, evaluated, handed_over, source_use
 from medgraft.reporting.readings import READINGS
 from medgraft.reporting.report import DIRECTIONS, SIGNS, TEMPLATES
 
@@ -31,26 +31,30 @@ def gather(
     prepared: Path,
     finetuned: Path,
     metrics: Mapping[str, Metric],
-    notice: str,
+    configured: Configured,
     provenance: Mapping[str, str],
 ) -> dict[str, Any]:
     """Read what `work/evaluation`, `work/prepared` and the champion's `work/finetuned` hold.
 
-    notice, provenance: as in `report.write`. Nothing of a single patient is among it. Raises
-    StageError naming the file that is missing.
+    provenance: as in `report.write`. Nothing of a single patient is among it. Raises StageError
+    naming the file that is missing.
     """
     verdict = read_json(evaluation / "verdict.json")
     champion = verdict["champion"]["strategy"]
     audit = read_json(prepared / "audit.json")
     cohorts = {role: read(prepared / role) for role in ("source", "target")}
-    schema = cohorts["target"].schema
+    schema, summary = cohorts["target"].schema, read_json(finetuned / champion / "summary.json")
+    readings = read_json(evaluation / READINGS)
+    drawn = read_design(prepared / "design.parquet")
+    design = evaluated(drawn, cohorts["target"].patients["patient"].to_numpy())
     return {
         "verdict": verdict,
-        "champion": verdict["champion"] | read_json(finetuned / champion / "summary.json"),
+        "champion": verdict["champion"] | summary,
         "network": _constructors(finetuned / champion / "network.json"),
         "scores": _scores(read_json(evaluation / "metrics.json"), verdict, metrics),
         "compared": _compared(verdict["strategies"].get(champion)),
-        "readings": read_json(evaluation / READINGS),
+        "readings": readings,
+        "unsettled": _unsettled(verdict, readings["sample_size"]["plans"]),
         "answers": read_json(evaluation / "answers.json"),
         "audit": audit,
         "furthest": [entry["feature"] for entry in most_drifted(audit["drift"])[:FURTHEST]],
@@ -64,8 +68,18 @@ def gather(
         "features": schema.get("features", [])[:MOST_COLUMNS],
         "left_out": max(0, len(schema.get("features", [])) - MOST_COLUMNS),
         "predicts": predicts(schema["outcome"]),
-        "design": _design(prepared / "design.parquet"),
-        "notice": notice,
+        "design": design,
+        "handed_over": handed_over(
+            drawn,
+            configured.strategies[champion],
+            fitted=summary["fitted_parameters"] > 0,
+            stopped=pl.read_parquet(finetuned / champion / "history.parquet").height > 0,
+        ),
+        "from_source": {
+            "study": source_use(configured, networks=design["networks"]),
+            "champion": source_use(configured.of(champion), networks=design["networks"]),
+        },
+        "notice": configured.notice,
         "provenance": provenance,
     }
 
@@ -129,22 +143,14 @@ def _compared(row: Mapping[str, Any] | None) -> dict[str, str]:
     }
 
 
-def _design(path: Path) -> dict[str, Any]:
-    design = read_design(path)
-    compared = design.filter(pl.col("use") == "compare")
-    parts = ("train", "validation", "test")
-    return {
-        "runs": compared["run"].n_unique(),
-        "folds": compared["fold"].n_unique(),
-        "networks": compared["source_seed"].n_unique(),
-        "final": design.filter(pl.col("use") == "final").height,
-        **{part: _span(compared[part].list.len()) for part in parts},
-    }
-
-
-def _span(sizes: pl.Series) -> str:
-    low, high = np.quantile(sizes.to_numpy(), (0, 1)).astype(int)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+def _unsettled(verdict: Mapping[str, Any], plans: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Plans of the strategies that the study cannot tell from the reference, the best first."""
+    compared = [{"name": name, **row} for name, row in verdict["strategies"].items()]
+    return [
+        plans[row["name"]]
+        for row in text.best_first(compared)
+        if row["verdict"] == "cannot tell" and "sentence" in plans[row["name"]]
+    ]
 
 
 class Written(str):

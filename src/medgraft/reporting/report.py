@@ -3,7 +3,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from medgraft.evaluation.metrics.metric import Metric
@@ -13,6 +12,7 @@ from medgraft.preparation.arrays import Prepared, read, read_design, read_json
 from medgraft.reporting import text
 from medgraft.reporting.canvas import Figure
 from medgraft.reporting.cohorts import MOST_FEATURES, distance, most_drifted, side_by_side
+from medgraft.reporting.design import Configured, evaluated, source_use
 from medgraft.reporting.shift import rate
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -40,12 +40,12 @@ def write(
     metrics: Mapping[str, Metric],
     prepared: Path,
     figures: Mapping[str, Figure],
-    notice: str,
+    configured: Configured,
     provenance: Mapping[str, str],
 ) -> None:
     """Write one self-contained page, `path`, that a clinical team can read without anything else.
 
-    prepared: `work/prepared`. notice: plain text that every reader must see, may be empty.
+    prepared: `work/prepared`.
     provenance: what to print under "Where this comes from". What readings.json beside `path` holds
     is shown, too, if there is one. Equal inputs give equal bytes. Raises StageError when something
     prepared is missing.
@@ -55,13 +55,13 @@ def write(
         environment()
         .get_template("report.html")
         .render(
-            notice=notice,
+            notice=configured.notice,
             provenance={PROVENANCE.get(name, name): told for name, told in provenance.items()},
             figures=figures,
             readings=readings,
             absent={name: one["why"] for name, one in readings.items() if "why" in one},
             **_results(study, evaluation, metrics),
-            **_patients(study, prepared),
+            **_patients(prepared, configured),
         )
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,13 +85,16 @@ def _results(study: Study, evaluation: Evaluation, metrics: Mapping[str, Metric]
     }
 
 
-def _patients(study: Study, prepared: Path) -> dict[str, Any]:
+def _patients(prepared: Path, configured: Configured) -> dict[str, Any]:
     audit = read_json(prepared / "audit.json")
     source, target = read(prepared / "source"), read(prepared / "target")
+    drawn = read_design(prepared / "design.parquet")
+    design = evaluated(drawn, target.patients["patient"].to_numpy())
     return {
         "outcome": target.schema["outcome"]["name"],
         "sites": {"source": source.schema["sites"], "target": target.schema["sites"]},
-        "design": _design(study, prepared),
+        "design": design,
+        "from_source": source_use(configured, networks=design["networks"]),
         "flow": _flow(audit["accounting"], target.schema["sites"]),
         "findings": audit["findings"],
         **_cohorts(source, target, audit),
@@ -171,19 +174,6 @@ def _measured(evaluation: Evaluation, metrics: Mapping[str, Metric]) -> list[dic
         }
         for name in names
     ]
-
-
-def _design(study: Study, prepared: Path) -> dict[str, Any]:
-    design = read_design(prepared / "design.parquet").filter(pl.col("use") == "compare")
-    folds = [len(np.unique(run)) for result in study.strategies.values() for run in result.fold]
-    parts = ("train", "validation", "test")
-    sizes = {part: _span(design[part].list.len().to_list()) for part in parts}
-    return {"folds": max(folds), "networks": design["source_seed"].n_unique(), **sizes}
-
-
-def _span(sizes: Sequence[int]) -> str:
-    low, high = min(sizes), max(sizes)
-    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
 
 
 def _flow(accounting: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> list[dict[str, Any]]:

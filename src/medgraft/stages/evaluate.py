@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from medgraft.config import stage_params
 from medgraft.construct import construct
 from medgraft.evaluation.answers import write_answers
@@ -10,6 +12,7 @@ from medgraft.evaluation.summary import evaluate as judge
 from medgraft.preparation.arrays import check_seal
 from medgraft.provenance import provenance
 from medgraft.reporting import card, checklists, report
+from medgraft.reporting.design import Configured
 from medgraft.reporting.facts import gather
 from medgraft.reporting.readings import Asked, read_off
 from medgraft.stages.run import EVALUATION, FINETUNED, PREPARED, run
@@ -46,11 +49,16 @@ def evaluate() -> None:
         seed=params.seed,
         folder=EVALUATION,
     )
-    about = {"notice": params.cohort.notice, "provenance": provenance(PREPARED)}
-    places = {"prepared": PREPARED, "metrics": metrics, **about}
-    report.write(
-        EVALUATION / "report.html", study=study, evaluation=result, figures=drawn, **places
+    places: dict[str, Any] = {
+        "prepared": PREPARED,
+        "metrics": metrics,
+        "provenance": provenance(PREPARED),
+    }
+    places["configured"] = Configured(
+        params.strategies, params.pretrain.pretext, params.cohort.notice
     )
+    page = EVALUATION / "report.html"
+    report.write(page, study=study, evaluation=result, figures=drawn, **places)
     facts = gather(EVALUATION, finetuned=FINETUNED, **places)
     card.write(EVALUATION, facts)
     checklists.write(EVALUATION, facts)
