@@ -49,14 +49,10 @@ def evaluate() -> None:
         seed=params.seed,
         folder=EVALUATION,
     )
-    places: dict[str, Any] = {
-        "prepared": PREPARED,
-        "metrics": metrics,
-        "provenance": provenance(PREPARED),
-    }
-    places["configured"] = Configured(
-        params.strategies, params.pretrain.pretext, params.cohort.notice
-    )
+    places: dict[str, Any] = {"prepared": PREPARED, "metrics": metrics}
+    places["provenance"] = provenance(PREPARED)
+    told = params.strategies, params.pretrain.pretext, params.cohort.notice
+    places["configured"] = Configured(*told)
     page = EVALUATION / "report.html"
     report.write(page, study=study, evaluation=result, figures=drawn, **places)
     facts = gather(EVALUATION, finetuned=FINETUNED, **places)
