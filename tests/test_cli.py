@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from medgraft import __version__, cli, composition, raw_data
+from medgraft import __version__, arguments, cli, composition, raw_data
 from medgraft.stages.ending import Exit
 
 COMMANDS = ["repro", "compose", "init-cohort", "fetch", "sources", "pairs", "sweep"]
@@ -141,6 +141,27 @@ def test_unknown_command_is_refused(run):
     code, _, err = run("train")
     assert code == 2
     assert "invalid choice: 'train' (choose from " in err
+
+
+@pytest.mark.parametrize("command", ["repro", "compose", "sources", "pairs", "sweep"])
+def test_overrides_stand_anywhere(command):
+    words = [command, "experiment=heart", "--config-dir", "mine", "design.runs=1", "seed=3"]
+    chosen = arguments.read(cli.parser(), words)
+    assert chosen.overrides == ["experiment=heart", "design.runs=1", "seed=3"]
+    assert chosen.config_dir == Path("mine")
+
+
+@pytest.mark.parametrize(
+    ("words", "unknown"),
+    [
+        (["repro", "experiment=heart", "--mirorr", "cohorts", "design.runs=1"], "--mirorr"),
+        (["fetch", "--mirror", "cohorts", "design.runs=1"], "design.runs=1"),
+    ],
+)
+def test_unknown_words_are_refused(words, unknown, run):
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert err.endswith(f"medgraft: error: unrecognized arguments: {unknown}\n")
 
 
 def test_verdict_is_printed(project, run):

@@ -55,7 +55,7 @@ def main(told: Sequence[str] | None = None) -> None:
 def obey(told: Sequence[str] | None) -> int:
     """Run a subcommand; its exit code."""
     try:
-        chosen = parser().parse_args(told)
+        chosen = arguments.read(parser(), told)
         return int(RUNS[chosen.command](chosen) or Exit.DONE)
     except SystemExit as leave:
         # From argparse: help printed, or a command line it cannot read.
