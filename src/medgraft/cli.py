@@ -262,7 +262,7 @@ def run_doctor(chosen: argparse.Namespace) -> int:
     """Look at everything a run needs; 1 where something is to be done."""
     from medgraft.doctor import examine
 
-    checks = examine(config.project_root())
+    checks = examine(Path.cwd())
     told = [vars(check) for check in checks]
     print(as_json(told) if chosen.json else "\n".join(c.line() for c in checks))
     return Exit.TO_DO if any(check.remedy for check in checks) else Exit.DONE

@@ -72,15 +72,22 @@ class Draft:
         return "\n".join(f"{a:{width}}  {b:10}  {c}".rstrip() for a, b, c in rows)
 
     def command(self, folder: Path) -> str:
-        """How the pipeline is run on it: the first site is the source, the last the target."""
-        chosen = {
-            "cohort": "own",
-            "cohort.folder": folder,
-            "cohort.source": f"[{self.sites[0]}]",
-            "cohort.target": f"[{self.sites[-1]}]",
-            "cohort.outcome.target": self.outcome,
-        }
-        return shlex.join(["medgraft", "repro", *(f"{key}={one}" for key, one in chosen.items())])
+        """How the pipeline is run on it."""
+        return command(folder, self.sites, self.outcome)
+
+
+def command(folder: Path, sites: Sequence[str], outcome: str) -> str:
+    """How the pipeline is run on a described folder: the first site is the source, the last the
+    target.
+    """
+    chosen = {
+        "cohort": "own",
+        "cohort.folder": folder,
+        "cohort.source": f"[{sites[0]}]",
+        "cohort.target": f"[{sites[-1]}]",
+        "cohort.outcome.target": outcome,
+    }
+    return shlex.join(["medgraft", "repro", *(f"{key}={one}" for key, one in chosen.items())])
 
 
 def draft(files: Sequence[Path], *, outcome: str, patient: str | None, name: str) -> Draft:
