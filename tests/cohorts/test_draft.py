@@ -129,7 +129,7 @@ def test_range_holds_what_was_seen_and_more(first):
 
 def test_numbers_with_a_few_texts_are_counted_not_shown():
     one = guess("sodium", pl.Series([f"{130 + n % 20}.1" for n in range(99)] + ["see note"]))
-    assert one.remark.startswith("numbers, but for 1 cells")
+    assert one.remark.startswith("numbers, but for 1 cell:")
     assert "see note" not in one.remark
 
 
@@ -205,7 +205,7 @@ def test_decimal_commas_are_told():
 @pytest.mark.parametrize("wild", ["inf", "1e309", "-1e300"])
 def test_numbers_that_no_network_holds_are_none(wild):
     cells = pl.Series([f"{130 + n % 20}.1" for n in range(99)] + [wild])
-    assert guess("sodium", cells).remark.startswith("numbers, but for 1 cells")
+    assert guess("sodium", cells).remark.startswith("numbers, but for 1 cell:")
 
 
 def test_outcome_of_wild_numbers_is_refused(tmp_path):

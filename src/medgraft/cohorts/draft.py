@@ -196,7 +196,8 @@ def _measured(known: pl.Series, number: pl.Series) -> Guess:
     if not texts:
         return Guess({"kind": "number", "unit": "", "range": _range(number)}, "state the unit")
     if _most(number.is_not_null()):
-        remark = f"numbers, but for {texts} cells: put them right, or add their code to missing"
+        cells = "1 cell" if texts == 1 else f"{texts} cells"
+        remark = f"numbers, but for {cells}: correct what they hold, or add it to missing"
         return Guess({"kind": "ignore"}, remark)
     return Guess({"kind": "ignore"}, f"{different} different texts: group them first")
 

@@ -15,6 +15,7 @@ from medgraft import composition
 from medgraft.config import write_if_changed
 from medgraft.entries import PIPELINE, Entry
 from medgraft.errors import StageError
+from medgraft.evaluation.sentence import counted
 from medgraft.notes import NOTE
 from medgraft.preparation.arrays import write_json
 from medgraft.reporting.sweep import figures
@@ -173,11 +174,11 @@ def parent(told: Mapping[str, Any], files: list[Path]) -> Entry:
     own |= {f"{told['primary']}_as_it_is": value for value in as_it_is}
     own |= {f"importance/{plain(key)}": value for key, value in told["importance"].items()}
     note = (
-        f"{count} trials; scores are means of {', '.join(told['strategies'])} on validation "
-        f"patients. The winner: `medgraft repro experiment={told['name']}_best`"
+        f"{counted(count, 'trial')}; scores are means of {', '.join(told['strategies'])} on "
+        f"validation patients. The winner: `medgraft repro experiment={told['name']}_best`"
     )
     return Entry(
-        name=f"sweep {told['name']}: {scored(told, best)}, {count} trials",
+        name=f"sweep {told['name']}: {scored(told, best)}, {counted(count, 'trial')}",
         params={plain(key): text for key, text in told["space"].items()},
         tags={"sweep": told["name"], NOTE: note},
         metrics=own,
