@@ -91,6 +91,7 @@ def studies(commands: Commands) -> None:
     sweep.add_argument(
         "--workers", type=int, default=1, help="who share the trials, as launcher says"
     )
+    speaks_json(sweep)
 
 
 def models(commands: Commands) -> None:
@@ -111,6 +112,7 @@ def models(commands: Commands) -> None:
     promote.add_argument("strategy", help="one of those evaluated")
     promote.add_argument("--force", action="store_true", help="although the guard chose another")
     promote.add_argument("--why", help="the reason, which goes wherever the model goes")
+    speaks_json(promote)
 
     explain = commands.add_parser(
         "explain",

@@ -41,6 +41,16 @@ The alias `champion` is on the version that the last pipeline run chose."""
 NEEDED = ("medgraft", "torch", "numpy", "polars", "pandas")
 
 
+def named(folder: str) -> str:
+    """What the registered model of a cohort's folder is called."""
+    return f"medgraft-{Path(folder).name}"
+
+
+def current(client: MlflowClient, name: str) -> str:
+    """The version that the alias points to."""
+    return str(client.get_model_version_by_alias(name, ALIAS).version)
+
+
 def register(client: MlflowClient, champion: Path, *, name: str, run_id: str) -> str:
     """Make the champion the version that the alias `champion` of model `name` points to.
 

@@ -47,6 +47,25 @@ def finish(sweep: Sweep) -> dict[str, Any]:
     return told
 
 
+def experiment_of(name: str) -> Path:
+    """Where the winner of a sweep is written, in the project."""
+    return Path("conf") / "experiment" / f"{name}_best.yaml"
+
+
+def outcome(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What a program asks of a sweep; all trials are in its ``sweep.json``."""
+    best, trials = told["best"], told["trials"]
+    values = dict(zip(told["metrics"], best["values"], strict=True))
+    return {
+        "sweep": told["name"],
+        "best": {"trial": best["trial"], "values": values, "params": best["params"]},
+        "finished": len(trials),
+        "refused": sum(not one["values"] for one in trials),
+        "experiment": str(experiment_of(told["name"])),
+        "trials": str(PLACE / told["name"] / "sweep.json"),
+    }
+
+
 def summary(sweep: Sweep) -> dict[str, Any]:
     """Every finished trial, the best of them, and what a score depends on most.
 
@@ -125,7 +144,7 @@ def write_experiment(sweep: Sweep, told: Mapping[str, Any]) -> Path:
     best, asked = told["best"], sweep.asked
     given = spaces.overrides(best["params"])
     content = composition.experiment(sweep.root, [*asked.fixed, *given], chosen=not asked.fixed)
-    path = sweep.root / "conf" / "experiment" / f"{asked.name}_best.yaml"
+    path = sweep.root / experiment_of(asked.name)
     scores = ", ".join(f"{m} {v:.4f}" for m, v in zip(told["metrics"], best["values"], strict=True))
     header = (
         "# @package _global_\n"
