@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from medgraft import __version__, cli, composition, raw_data
+from medgraft import __version__, arguments, cli, composition, raw_data
+from medgraft.deployment import registry
 from medgraft.stages.ending import Exit
 
 COMMANDS = ["repro", "compose", "init-cohort", "fetch", "sources", "pairs", "sweep"]
@@ -143,6 +144,27 @@ def test_unknown_command_is_refused(run):
     assert "invalid choice: 'train' (choose from " in err
 
 
+@pytest.mark.parametrize("command", ["repro", "compose", "sources", "pairs", "sweep"])
+def test_overrides_stand_anywhere(command):
+    words = [command, "experiment=heart", "--config-dir", "mine", "design.runs=1", "seed=3"]
+    chosen = arguments.read(cli.parser(), words)
+    assert chosen.overrides == ["experiment=heart", "design.runs=1", "seed=3"]
+    assert chosen.config_dir == Path("mine")
+
+
+@pytest.mark.parametrize(
+    ("words", "unknown"),
+    [
+        (["repro", "experiment=heart", "--mirorr", "cohorts", "design.runs=1"], "--mirorr"),
+        (["fetch", "--mirror", "cohorts", "design.runs=1"], "design.runs=1"),
+    ],
+)
+def test_unknown_words_are_refused(words, unknown, run):
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert err.endswith(f"medgraft: error: unrecognized arguments: {unknown}\n")
+
+
 def test_verdict_is_printed(project, run):
     (project / "work" / "evaluation").mkdir(parents=True)
     (project / "work" / "evaluation" / "verdict.json").write_text(json.dumps(VERDICT))
@@ -183,6 +205,32 @@ def test_programs_read_nothing_but_the_result(command, project, run, monkeypatch
         '{\n  "pairs": []\n}\n',
         "cleveland to hungary\n",
     )
+
+
+def test_started_processes_leave_the_output_alone():
+    """DVC's stages and a sweep's workers print where the command would."""
+    code = """
+import argparse, subprocess
+from medgraft import cli
+with cli.results_alone(argparse.Namespace(json=True)):
+    subprocess.run(["echo", "stage"], check=True)
+print("{}")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("{}\n", "stage\n")
+
+
+def test_promotion_is_told_to_programs(project, run, monkeypatch):
+    (project / "work" / "evaluation").mkdir(parents=True)
+    (project / "work" / "evaluation" / "verdict.json").write_text(json.dumps(VERDICT))
+    monkeypatch.setattr("medgraft.promotion.promote", lambda *_, **__: None)
+    monkeypatch.setattr(registry, "current", lambda _, name: {"medgraft-breast": "3"}[name])
+    monkeypatch.setattr(cli, "run_repro", lambda _: print("stages") or 0)
+    assert json.loads(run("promote", "fine_tune", "--json")[1]) == {
+        "strategy": "fine_tune",
+        "model": "medgraft-breast",
+        "version": "3",
+    }
 
 
 def test_answers_are_counted_for_programs(project, run, monkeypatch):

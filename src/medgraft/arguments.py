@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -90,6 +91,7 @@ def studies(commands: Commands) -> None:
     sweep.add_argument(
         "--workers", type=int, default=1, help="who share the trials, as launcher says"
     )
+    speaks_json(sweep)
 
 
 def models(commands: Commands) -> None:
@@ -110,6 +112,7 @@ def models(commands: Commands) -> None:
     promote.add_argument("strategy", help="one of those evaluated")
     promote.add_argument("--force", action="store_true", help="although the guard chose another")
     promote.add_argument("--why", help="the reason, which goes wherever the model goes")
+    speaks_json(promote)
 
     explain = commands.add_parser(
         "explain",
@@ -195,6 +198,21 @@ def takes_overrides(command: argparse.ArgumentParser) -> None:
         "--cfg", nargs="?", const="job", help="print the configuration instead; write nothing"
     )
     command.add_argument("--package", help="with --cfg: the part to print, e.g. finetune.optimizer")
+
+
+def read(parser: argparse.ArgumentParser, told: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, with overrides before, between and after options.
+
+    argparse gives a positional argument one run of words alone: what stands after an option comes
+    back unread, and its own answer to that (parse_intermixed_args) knows no subcommands.
+    """
+    chosen, unread = parser.parse_known_args(told)
+    options = [word for word in unread if word.startswith("-")]
+    if options or (unread and not hasattr(chosen, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(options or unread)}")
+    if unread:
+        chosen.overrides = [*chosen.overrides, *unread]
+    return chosen
 
 
 def asks_champion(command: argparse.ArgumentParser, output: str) -> None:

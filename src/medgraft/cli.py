@@ -55,7 +55,7 @@ def main(told: Sequence[str] | None = None) -> None:
 def obey(told: Sequence[str] | None) -> int:
     """Run a subcommand; its exit code."""
     try:
-        chosen = parser().parse_args(told)
+        chosen = arguments.read(parser(), told)
         return int(RUNS[chosen.command](chosen) or Exit.DONE)
     except SystemExit as leave:
         # From argparse: help printed, or a command line it cannot read.
@@ -80,8 +80,18 @@ def parser() -> argparse.ArgumentParser:
 @contextmanager
 def results_alone(chosen: argparse.Namespace) -> Iterator[None]:
     """With --json nothing but the result goes to the output, so that a program can read it."""
-    with redirect_stdout(sys.stderr if chosen.json else sys.stdout):
+    if not chosen.json:
         yield
+        return
+    sys.stdout.flush()
+    output = os.dup(1)
+    os.dup2(2, 1)  # for processes that are started meanwhile: DVC's stages, a sweep's workers
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(output, 1)
+        os.close(output)
 
 
 def as_json(told: Any) -> str:
@@ -178,13 +188,15 @@ def run_pairs(chosen: argparse.Namespace) -> int:
 def run_sweep(chosen: argparse.Namespace) -> int:
     """Carry out or join a sweep; write the winner as an experiment, print the best trials."""
     from medgraft.reporting.sweep import sweep_table
-    from medgraft.sweep.best import finish
+    from medgraft.sweep.best import finish, outcome
     from medgraft.sweep.run import Sweep, search
 
     asked = [*chosen.overrides, *search_path(chosen.config_dir)]
-    sweep = Sweep.read(config.project_root(), asked, mirror=chosen.mirror)
-    search(sweep, asked, workers=chosen.workers)
-    print(sweep_table(finish(sweep)))
+    with results_alone(chosen):
+        sweep = Sweep.read(config.project_root(), asked, mirror=chosen.mirror)
+        search(sweep, asked, workers=chosen.workers)
+        told = finish(sweep)
+    print(as_json(outcome(told)) if chosen.json else sweep_table(told))
     return Exit.DONE
 
 
@@ -200,12 +212,17 @@ def run_predict(chosen: argparse.Namespace) -> int:
 
 def run_promote(chosen: argparse.Namespace) -> int:
     """Decide what ships, and carry it out: the stages after training run again."""
-    from medgraft.promotion import promote
+    from medgraft.promotion import promote, shipped
 
     root = config.project_root()
     told = {"force": chosen.force, "why": chosen.why}
-    promote(root, read_verdict(root), chosen.strategy, **told)
-    return run_repro(parser().parse_args(["repro"]))
+    with results_alone(chosen):
+        promote(root, read_verdict(root), chosen.strategy, **told)
+        code = run_repro(parser().parse_args(["repro"]))
+        result = shipped(root, read_verdict(root)) if chosen.json and code == Exit.DONE else None
+    if result:
+        print(as_json(result))
+    return code
 
 
 def run_explain(chosen: argparse.Namespace) -> int:
@@ -262,7 +279,7 @@ def run_doctor(chosen: argparse.Namespace) -> int:
     """Look at everything a run needs; 1 where something is to be done."""
     from medgraft.doctor import examine
 
-    checks = examine(config.project_root())
+    checks = examine(Path.cwd())
     told = [vars(check) for check in checks]
     print(as_json(told) if chosen.json else "\n".join(c.line() for c in checks))
     return Exit.TO_DO if any(check.remedy for check in checks) else Exit.DONE

@@ -12,11 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeAlias
 
 from medgraft import composition
 from medgraft.cohorts import seal
-from medgraft.config import read_params, validate
-from medgraft.errors import MedgraftError
+from medgraft.cohorts.draft import command
+from medgraft.cohorts.parsing import NAME, describe
+from medgraft.config import project_root, read_params, validate
+from medgraft.errors import ConfigError, MedgraftError
 
 ROOM = 5 * 2**30  # bytes on disk that the default experiment and its cache fit into many times
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^;\s]+)")
@@ -38,9 +41,14 @@ class Check:
         return f"{first}\n    -> {self.remedy}" if self.remedy else first
 
 
-def examine(root: Path) -> list[Check]:
-    """Look at everything a run needs; nothing is changed."""
-    return [check for look in LOOKS for check in look(root)]
+def examine(start: Path) -> list[Check]:
+    """Look at everything a run needs, in the project that `start` lies in; nothing is changed."""
+    try:
+        root = project_root(start)
+    except ConfigError as outside:
+        told = f"left out (commit, configuration, raw data): {outside}"
+        return [check for look in ANYWHERE for check in look(start)] + [Check("project", told)]
+    return [check for look in ANYWHERE + IN_PROJECT for check in look(root)]
 
 
 def python(root: Path) -> Iterator[Check]:
@@ -52,7 +60,7 @@ def python(root: Path) -> Iterator[Check]:
 
 
 def packages(root: Path) -> Iterator[Check]:
-    """The versions that results were locked with."""
+    """The versions that results were locked with; outside a project, whether there is any."""
     path = root / "constraints.txt"
     lines = path.read_text().splitlines() if path.is_file() else []
     pinned = {m[1].lower(): m[2] for line in lines if (m := PINNED.match(line))}
@@ -60,25 +68,35 @@ def packages(root: Path) -> Iterator[Check]:
         try:
             found = version(name)
         except PackageNotFoundError:
-            found = "not installed"
+            found = ""
         # A build for another device is the same release: 2.13.0+cu126.
-        same = found.split("+")[0] == pinned.get(name, found)
-        wanted = f"pip install -c constraints.txt '{name}=={pinned.get(name)}'"
-        yield Check(name, found, "" if same else f"results were made with another one: {wanted}")
+        same = found and found.split("+")[0] == pinned.get(name, found.split("+")[0])
+        wanted = f"pip install {name}"
+        if name in pinned:
+            exact = f"pip install -c constraints.txt '{name}=={pinned[name]}'"
+            wanted = f"results were made with another one: {exact}"
+        yield Check(name, found or "not installed", "" if same else wanted)
 
 
 def programs(root: Path) -> Iterator[Check]:
     """Git, which every clone needs and DVC's experiments commit to."""
+    del root
+    git = shutil.which("git")
+    remedy = "" if git else "install git: a result names the commit it came from"
+    yield Check("git", git or "not installed", remedy)
+
+
+def commit(root: Path) -> Iterator[Check]:
+    """The commit that results will name."""
     git = shutil.which("git")
     if not git:
-        yield Check("git", "not installed", "install git: a result names the commit it came from")
-        return
+        return  # told above
     inside = subprocess.run(
         [git, "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False
     )  # nosec B603
-    commit = inside.stdout.strip()
-    remedy = "" if commit else "git init && git commit: a result names the commit it came from"
-    yield Check("git", f"at commit {commit}" if commit else "no commit", remedy)
+    found = inside.stdout.strip()
+    remedy = "" if found else "git init && git commit: a result names the commit it came from"
+    yield Check("commit", found or "none", remedy)
 
 
 def machine(root: Path) -> Iterator[Check]:
@@ -117,11 +135,34 @@ def data(root: Path) -> Iterator[Check]:
         folder = read_params(root)["cohort"]["folder"]
         seal.check(root / "data", root / "data.dvc")
     except MedgraftError as error:
-        yield Check("raw data", str(error).split("\n")[0], "see README, Your own cohorts")
+        remedy = first_run(root) or "see README, Your own cohorts"
+        yield Check("raw data", str(error).split("\n")[0], remedy)
         return
     yield Check("raw data", f"{folder}, as sealed in data.dvc")
 
 
-LOOKS: tuple[Callable[[Path], Iterator[Check]], ...] = (
-    python, packages, programs, machine, configuration, data,
-)  # fmt: skip
+def first_run(root: Path) -> str:
+    """The command that seals a described folder and runs on it, as `init-cohort` prints it.
+
+    Empty where it is not such a folder alone that differs from the seal.
+    """
+    with suppress(MedgraftError):
+        found = seal.changes(root / "data", root / "data.dvc")
+        default = root / composition.compose(root, [])["cohort"]["folder"]
+        # A fresh clone does not know what is in its seal: that of the default cohort.
+        fresh = [
+            path.parent
+            for path in sorted((root / "data").glob(f"*/{NAME}"))
+            if str(path.relative_to(root / "data")) in found.added
+            or (not found.known and path.parent != default)
+        ]
+        if len(fresh) == 1 and not (found.changed or found.removed):
+            described = describe(fresh[0])
+            outcome = next(iter(described.outcomes))
+            return command(fresh[0].relative_to(root), tuple(described.sites), outcome)
+    return ""
+
+
+Look: TypeAlias = Callable[[Path], Iterator[Check]]
+ANYWHERE: tuple[Look, ...] = (python, packages, programs, machine)
+IN_PROJECT: tuple[Look, ...] = (commit, configuration, data)

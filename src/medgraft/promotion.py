@@ -8,7 +8,10 @@ from typing import Any
 
 from medgraft import composition, config
 from medgraft.construct import suggest
+from medgraft.deployment import registry
 from medgraft.errors import ConfigError, MedgraftError
+from medgraft.stages.made import located
+from medgraft.stages.run import WORK
 
 
 def promote(
@@ -43,6 +46,17 @@ def promote(
     params["evaluation"]["ship"], params["evaluation"]["ship_why"] = chosen
     config.settle(root, params)
     composition.adopt(root, params)
+
+
+def shipped(root: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """What ships by the last verdict, and the version that the registry's alias points to."""
+    from medgraft import tracking
+
+    params = config.read_params(root)
+    name, uri = registry.named(params["cohort"]["folder"]), params["tracking"]["uri"]
+    with tracking.session(located(uri, root), root / WORK) as client:
+        version = registry.current(client, name)
+    return {"strategy": verdict["champion"]["strategy"], "model": name, "version": version}
 
 
 def ended(sentence: str) -> str:

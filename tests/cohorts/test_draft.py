@@ -77,6 +77,48 @@ def test_kinds_are_guessed(name, cells, kind):
     assert guess(name, pl.Series(cells)).entry["kind"] == kind
 
 
+TWICE = [str(10115 + n // 2) for n in range(60)]  # two rows each
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        *((name, TWICE) for name in ("SubjectID", "Subject ID", "USUBJID", "patientid", "id2")),
+        *((name, TWICE) for name in ("ZIP code", "ZIPCode", "PLZ", "Geburtsjahr", "DOB")),
+        *((name, ["Ficticia", "Nemo"] * 30) for name in ("LastName", "Last Name", "first-name")),
+        ("admitted", [f"20{10 + n % 10}0{1 + n % 9}11" for n in range(60)]),
+        ("dateofdeath", ["01JAN2010", "28FEB2011"] * 30),
+        ("visit", ["3. Okt. 2011", "1-May-11"] * 30),
+    ],
+)
+def test_patients_are_known_however_columns_are_written(name, cells):
+    one = guess(name, pl.Series(cells))
+    assert one.entry == {"kind": "identifier"}
+    assert one.remark
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "kind"),
+    [
+        *((name, TWICE, "number") for name in ("platelet", "width", "lipid", "HDLCholesterol")),
+        *((name, TWICE, "number") for name in ("patient_age", "weight_at_identification")),
+        ("cells", [str(10_000_000 + n // 2 * 531_331) for n in range(60)], "number"),
+        ("IDH1", ["wild type", "mutated"] * 30, "category"),
+        ("ward", ["4 May Ward", "3 North"] * 30, "category"),
+        ("dose", ["5 mg", "10 mg"] * 30, "category"),
+    ],
+)
+def test_measurements_are_not_taken_for_patients(name, cells, kind):
+    assert guess(name, pl.Series(cells)).entry["kind"] == kind
+
+
+def test_sentences_are_not_written_down_as_categories():
+    cells = ["fell at home, found by her sister Ficticia", "no remarks"] * 30
+    one = guess("course", pl.Series(cells))
+    assert one.entry == {"kind": "ignore"}
+    assert "more than 40 characters: free text?" in one.remark
+
+
 @pytest.mark.parametrize("first", [0, 1990, -40, 1e-6])
 def test_range_holds_what_was_seen_and_more(first):
     seen = first + np.arange(30) * 0.1
@@ -87,7 +129,7 @@ def test_range_holds_what_was_seen_and_more(first):
 
 def test_numbers_with_a_few_texts_are_counted_not_shown():
     one = guess("sodium", pl.Series([f"{130 + n % 20}.1" for n in range(99)] + ["see note"]))
-    assert one.remark.startswith("numbers, but for 1 cells")
+    assert one.remark.startswith("numbers, but for 1 cell:")
     assert "see note" not in one.remark
 
 
@@ -163,7 +205,7 @@ def test_decimal_commas_are_told():
 @pytest.mark.parametrize("wild", ["inf", "1e309", "-1e300"])
 def test_numbers_that_no_network_holds_are_none(wild):
     cells = pl.Series([f"{130 + n % 20}.1" for n in range(99)] + [wild])
-    assert guess("sodium", cells).remark.startswith("numbers, but for 1 cells")
+    assert guess("sodium", cells).remark.startswith("numbers, but for 1 cell:")
 
 
 def test_outcome_of_wild_numbers_is_refused(tmp_path):

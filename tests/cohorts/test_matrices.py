@@ -94,8 +94,8 @@ def test_cell_that_is_no_number_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("x.csv", "sample,g1,g2\ns1,1,2\ns2,1\n", ", line 3: found 2 columns, expected 3"),
-        ("x.csv", "sample,g1,g2,g3\ns1,1\n", ", line 2: found 2 columns, expected 4"),
+        ("x.csv", "sample,g1,g2\ns1,1,2\ns2,1\n", ", line 3: expected 3 columns, got 2"),
+        ("x.csv", "sample,g1,g2,g3\ns1,1\n", ", line 2: expected 4 columns, got 2"),
         ("x.csv", "sample;g1\ns1;1\n", ": found 1 column, expected ids and numbers between ','"),
         ("x.csv", "sample,g1\n", ": holds no matrix: 1 lines"),
         (

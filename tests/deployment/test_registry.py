@@ -6,8 +6,10 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
+from packaging.version import Version
 
 from medgraft.deployment.predict import predict
 from medgraft.deployment.registry import register
@@ -49,9 +51,20 @@ def test_signature_names_raw_columns(store):
     assert signature.inputs.input_names() == ["age", "lab", "sex", "extra"]
     answers = ["predicted", "probability_well", "probability_ill", "plausible", "problem"]
     assert signature.outputs.input_names() == answers
+    # A refused record has no answer: none is promised.
+    assert signature.outputs.required_input_names() == []
     example = json.loads((path.parent / "input_example.json").read_text())
     assert example["columns"] == ["age", "lab", "sex", "extra"]
     assert example["data"] == [pytest.approx([55, 160, 0, 5], abs=8)]  # the site's means
+
+
+def test_requirements_are_on_an_index(store):
+    """A build for one device is the same release: 2.13.0+cpu."""
+    _, _, folder = store
+    (path,) = (folder / "artifacts").rglob("requirements.txt")
+    lines = path.read_text().splitlines()
+    assert f"torch=={Version(torch.__version__).public}" in lines
+    assert not [line for line in lines if "+" in line]
 
 
 def test_same_champion_same_version(store, ward):

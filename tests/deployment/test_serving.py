@@ -224,8 +224,8 @@ def rows(*data, columns=COLUMNS, **more):
 NONSENSE = {
     "no age": (rows([1], columns=["sex"]), 'column "age" is declared'),
     "no names": ({"instances": [[50, 100, 1, 5]]}, 'column "age" is declared and absent'),
-    "long row": (rows([50, 100, 1, 5, 5]), "row 1: 5 cells, expected 4"),
-    "short row": (rows([50, 100, 1, 5], [50]), "row 2: 1 cells, expected 4"),
+    "long row": (rows([50, 100, 1, 5, 5]), "row 1: expected 4 cells, got 5"),
+    "short row": (rows([50, 100, 1, 5], [50]), "row 2: expected 4 cells, got 1"),
     "name no text": (rows([50, 100, 1, 5], columns=["age", "lab", "sex", {}]), "a list of names"),
     "named twice": (rows([50, 100, 1, 5], columns=["age", "age", "sex", "lab"]), "the columns age"),
     "index too long": (rows([50, 100, 1, 5], index=[1, 2]), "an index of 1"),

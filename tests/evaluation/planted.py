@@ -30,8 +30,9 @@ def make_study(
     *,
     baselines: tuple[str, ...] = ("scratch",),
     parameters: dict[str, int] | None = None,
+    runs: int = 6,
 ) -> Study:
-    """60 patients, 6 runs, a binary outcome; a strategy is how strongly it follows the outcome."""
+    """60 patients and a binary outcome; a strategy is how strongly it follows the outcome."""
     generator = np.random.default_rng(11)
     outcome = np.repeat([0.0, 1.0], 30)
     luck = generator.standard_normal(60)
@@ -41,7 +42,7 @@ def make_study(
                 strength * (2 * outcome - 1)
                 + 0.8 * luck
                 + 0.3 * generator.standard_normal(60)
-                + 0.3 * generator.standard_normal((6, 60))
+                + 0.3 * generator.standard_normal((runs, 60))
             ),
             uses_source=name not in baselines,
             fitted_parameters=(parameters or {}).get(name, 10),

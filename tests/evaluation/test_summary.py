@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -47,6 +48,11 @@ def test_differences_are_of_the_values(evaluation):
     for row in evaluation.comparisons.iter_rows(named=True):
         expected = value[row["strategy"], row["metric"]] - value["scratch", row["metric"]]
         assert row["difference"] == pytest.approx(expected)
+
+
+def test_single_run_is_not_several():
+    sentence = run(make_study({"scratch": 0.2, "tuned": 0.4}, runs=1)).verdict["sentence"]
+    assert re.search(r"; \d+ patients, 1 training run\.", sentence)
 
 
 def test_intervals_stay_within_bounds():

@@ -414,7 +414,7 @@ GENES: Cases = {
     "empty": (put("small_matrix.csv", ""), "small_matrix.csv: holds no matrix: 0 lines"),
     "header only": (put("small_matrix.csv", "sample,1\n"), "holds no matrix: 1 lines"),
     "blank first line": (alter("small_matrix.csv", lambda d: b"\n" + d), "small_matrix.csv"),
-    "ragged": (alter("small_matrix.csv", lambda d: d + b"x,1\n"), "line 26: found 2 columns"),
+    "ragged": (alter("small_matrix.csv", lambda d: d + b"x,1\n"), "line 26: expected 6 columns, got 2"),
     "NUL bytes": (alter("small_matrix.csv", lambda d: d + b"\0"), "holds NUL bytes"),
     "utf-16": (alter("small_matrix.csv", lambda d: d.decode().encode("utf-16")), "not UTF-8 text"),
     "word": (

@@ -54,6 +54,7 @@ def test_verdicts_and_champions_are_told(first):
     assert "cleveland (303 patients) → va (48 patients)" in html
     assert "first" in html
     assert "second" in html
+    assert '<th scope="col"></th>' not in html
 
 
 def test_only_what_differs_is_listed(first):

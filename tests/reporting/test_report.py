@@ -99,6 +99,10 @@ def test_tables_name_rows_and_columns(page):
     assert {attributes["scope"] for attributes in page.of("th")} == {"row", "col"}
 
 
+def test_every_header_says_something(any_task):
+    assert not re.findall(r"<th[^>]*>\s*</th>", any_task.html)
+
+
 def test_numbers_are_those_of_metrics_json(any_task):
     cells = Page(any_task.html).cells
     saved = json.loads((any_task.folder / "metrics.json").read_text())

@@ -33,8 +33,23 @@ def test_sweep_ends_and_goes_on(project, ask, unlogged):
     written = yaml.safe_load((project / "conf" / "experiment" / "mine_best.yaml").read_text())
     assert written["finetune"]["optimizer"]["lr"] == told["best"]["params"]["finetune.optimizer.lr"]
 
-    code, out, _ = ask("n=3", *SMALL)
-    assert (code, "(3 of 3)" in out) == (0, False)
+    code, out, _ = ask("n=3", *SMALL, "--json")
+    best = told["best"]
+    assert (code, json.loads(out)) == (
+        0,
+        {
+            "sweep": "mine",
+            "best": {
+                "trial": best["trial"],
+                "values": dict(zip(told["metrics"], best["values"], strict=True)),
+                "params": best["params"],
+            },
+            "finished": 3,
+            "refused": 0,
+            "experiment": "conf/experiment/mine_best.yaml",
+            "trials": "work/sweeps/mine/sweep.json",
+        },
+    )
     code, out, _ = ask("n=4", *SMALL)
     assert (code, "trial 3: auroc" in out, "(4 of 4)" in out) == (0, True, True)
 

@@ -28,12 +28,23 @@ MANY_CLASSES = 10
 SHARE = 0.5  # of the cells of a column that differ where it names patients
 MOST = 0.9  # of the cells that are dates, or numbers
 MARGIN = 0.5  # of the range seen, allowed beyond it on either side
-DATE = r"^\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|^\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
-COMMA = r"^[+-]?\d+,\d+$"
-PERSONAL = re.compile(
-    r"(^|_)(id|mrn|nhs|ssn|name|surname|forename|dob|birth|phone|email|address|zip|postcode)($|_|\d)"
-    r"|patient|birth|identif"
+LONG = 40  # characters: a label that is longer may be what somebody wrote about one patient
+MONTH = "jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]"
+DATE = (
+    r"^\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|^\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
+    rf"|(?i:^\d{{1,2}}[-/. ]*({MONTH})[a-zä]*[-/., ]*\d{{2,4}})"
 )
+YEARS = (1850, 2100)  # of whole numbers such as 20100131 that are taken for dates
+COMMA = r"^[+-]?\d+,\d+$"
+HUMP = re.compile(r"(?<=[a-zäöüß])(?=[A-ZÄÖÜ])|(?<=[A-Z])(?=[A-Z][a-z])")  # ZIPCode, SubjectID
+PERSONAL = re.compile(
+    r"(^|_)(id|pid|uid|uuid|mrn|nhs|ssn|subject|participant|((u?subj|pat|pt|person|record)_?id)"
+    r"|(sur|fore|first|last|full|middle|maiden|vor|nach)?name|initials|dob|phone|telefon|mobile"
+    r"|fax|email|street|strasse|straße|address|adresse|zip|zipcode|postal|postcode|plz)(_|$)"
+    r"|patient|birth|geburt|identif"
+)
+# An age or a weight is a measurement, whatever else its name says: weight_at_birth.
+MEASURED = re.compile(r"(^|_)(age|weight|height|length)(_|$)")
 
 
 @dataclass(frozen=True)
@@ -61,15 +72,22 @@ class Draft:
         return "\n".join(f"{a:{width}}  {b:10}  {c}".rstrip() for a, b, c in rows)
 
     def command(self, folder: Path) -> str:
-        """How the pipeline is run on it: the first site is the source, the last the target."""
-        chosen = {
-            "cohort": "own",
-            "cohort.folder": folder,
-            "cohort.source": f"[{self.sites[0]}]",
-            "cohort.target": f"[{self.sites[-1]}]",
-            "cohort.outcome.target": self.outcome,
-        }
-        return shlex.join(["medgraft", "repro", *(f"{key}={one}" for key, one in chosen.items())])
+        """How the pipeline is run on it."""
+        return command(folder, self.sites, self.outcome)
+
+
+def command(folder: Path, sites: Sequence[str], outcome: str) -> str:
+    """How the pipeline is run on a described folder: the first site is the source, the last the
+    target.
+    """
+    chosen = {
+        "cohort": "own",
+        "cohort.folder": folder,
+        "cohort.source": f"[{sites[0]}]",
+        "cohort.target": f"[{sites[-1]}]",
+        "cohort.outcome.target": outcome,
+    }
+    return shlex.join(["medgraft", "repro", *(f"{key}={one}" for key, one in chosen.items())])
 
 
 def draft(files: Sequence[Path], *, outcome: str, patient: str | None, name: str) -> Draft:
@@ -143,8 +161,8 @@ def _person(name: str, known: pl.Series, number: pl.Series) -> Guess | None:
     different = known.n_unique() > max(FEW, SHARE * len(known))
     counted = different and known.n_unique() == len(known) and _whole(number)
     for holds, remark in (
-        (PERSONAL.search(name.lower()), "its name says that it tells who a patient is"),
-        (_most(known.str.contains(DATE)), "dates: give the days between two of them instead"),
+        (_personal(name, number), "its name says that it tells who a patient is"),
+        (_dates(known), "dates: give the days between two of them instead"),
         (different and _most(number.is_null()), "free text or an identifier: most cells differ"),
         (counted, "whole numbers that all differ: an identifier?"),
     ):
@@ -153,16 +171,33 @@ def _person(name: str, known: pl.Series, number: pl.Series) -> Guess | None:
     return None
 
 
+def _personal(name: str, number: pl.Series) -> bool:
+    """Whether a name, of words in any of the usual spellings, says who a patient is."""
+    words = re.sub(r"[\W\d_]+", "_", HUMP.sub("_", name)).lower()
+    measured = MEASURED.search(words) and number.null_count() == 0
+    return bool(PERSONAL.search(words)) and not measured
+
+
+def _dates(known: pl.Series) -> bool:
+    """Whether most cells are dates, as people or as registries write them."""
+    years = known.str.extract(r"^(\d{8})(\.0+)?$").str.to_date("%Y%m%d", strict=False).dt.year()
+    return _most(known.str.contains(DATE)) or _most(years.is_between(*YEARS).fill_null(False))
+
+
 def _measured(known: pl.Series, number: pl.Series) -> Guess:
     """A category, a number, or what has to be put right before it can be one."""
     texts, different = int(number.is_null().sum()), known.n_unique()
+    if different <= FEW and int(known.str.len_chars().max()) > LONG:  # type: ignore[arg-type]
+        remark = f"texts of more than {LONG} characters: free text? otherwise shorten them"
+        return Guess({"kind": "ignore"}, remark)
     if different <= FEW:
         codes = "" if texts else "few different numbers: codes? otherwise write kind: number"
         return Guess({"kind": "category", "categories": _codes(known)}, codes)
     if not texts:
         return Guess({"kind": "number", "unit": "", "range": _range(number)}, "state the unit")
     if _most(number.is_not_null()):
-        remark = f"numbers, but for {texts} cells: put them right, or add their code to missing"
+        cells = "1 cell" if texts == 1 else f"{texts} cells"
+        remark = f"numbers, but for {cells}: correct what they hold, or add it to missing"
         return Guess({"kind": "ignore"}, remark)
     return Guess({"kind": "ignore"}, f"{different} different texts: group them first")
 

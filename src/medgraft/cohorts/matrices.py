@@ -162,12 +162,12 @@ def _header(path: Path, data: bytes, delimiter: str) -> tuple[list[str], int]:
     if width < 2:
         raise CohortError(f"{path}: found 1 column, expected ids and numbers between {delimiter!r}")
     if len(first) not in (width, width - 1):  # R leaves the corner out
-        raise CohortError(f"{path}, line 2: found {width} columns, expected {len(first)}")
+        raise CohortError(f"{path}, line 2: expected {len(first)} columns, got {width}")
     quoted = b'"' in data
     for number, line in enumerate(lines[1:], start=2):
         found = line.count(delimiter.encode()) + 1
         if line and not quoted and found != width:
-            raise CohortError(f"{path}, line {number}: found {found} columns, expected {width}")
+            raise CohortError(f"{path}, line {number}: expected {width} columns, got {found}")
     return [name.strip() for name in first[-(width - 1) :]], width
 
 

@@ -41,6 +41,16 @@ The alias `champion` is on the version that the last pipeline run chose."""
 NEEDED = ("medgraft", "torch", "numpy", "polars", "pandas")
 
 
+def named(folder: str) -> str:
+    """What the registered model of a cohort's folder is called."""
+    return f"medgraft-{Path(folder).name}"
+
+
+def current(client: MlflowClient, name: str) -> str:
+    """The version that the alias points to."""
+    return str(client.get_model_version_by_alias(name, ALIAS).version)
+
+
 def register(client: MlflowClient, champion: Path, *, name: str, run_id: str) -> str:
     """Make the champion the version that the alias `champion` of model `name` points to.
 
@@ -140,15 +150,21 @@ def save(folder: Path, champion: Path) -> None:
         artifacts={"champion": str(champion)},
         signature=signature(records, champion),
         input_example=pd.DataFrame([{name: example[name] for name in records.columns}]),
-        pip_requirements=[f"{package}=={version(package)}" for package in NEEDED],
+        pip_requirements=requirements(),
     )
+
+
+def requirements() -> list[str]:
+    """What the model needs, as an index has it: a build for one device, 2.13.0+cpu, is on none."""
+    return [f"{package}=={version(package).partition('+')[0]}" for package in NEEDED]
 
 
 def signature(records: Records, champion: Path) -> ModelSignature:
     """Columns in, of text or numbers; columns out.
 
     MLflow answers a file that lacks a required column by printing the patients in it, so none is
-    required here: the model itself says which column is absent, and shows no patient.
+    required here: the model itself says which column is absent, and shows no patient. No answer is
+    certain to be there either: a refused record has none.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
@@ -159,5 +175,7 @@ def signature(records: Records, champion: Path) -> ModelSignature:
     answers = frame(none, [], outcome=outcome, reach=read_json(champion / ANSWERS)["reach"])
     return ModelSignature(
         inputs=Schema([ColSpec(AnyType(), name, required=False) for name in records.columns]),
-        outputs=Schema([ColSpec(KINDS[type(column.dtype)], column.name) for column in answers]),
+        outputs=Schema(
+            [ColSpec(KINDS[type(one.dtype)], one.name, required=False) for one in answers]
+        ),
     )

@@ -90,6 +90,6 @@ def check(split: Any) -> None:
     for place, row in enumerate(rows, 1):
         found = len(row) if isinstance(row, list | tuple) else "no list of"
         if found != len(names):
-            raise MedgraftError(f"{SPLIT}: row {place}: {found} cells, expected {len(names)}")
+            raise MedgraftError(f"{SPLIT}: row {place}: expected {len(names)} cells, got {found}")
     if index is not None and (not isinstance(index, list) or len(index) != len(rows)):
         raise MedgraftError(f"{SPLIT}: expected an index of {len(rows)}, one for each row")

@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from medgraft.evaluation.exchangeable import least, threshold, worst
 from medgraft.evaluation.metrics.metric import Bools, Floats, Integers
 from medgraft.evaluation.predictions import Labels, StrategyResult, Study
+from medgraft.evaluation.sentence import counted
 from medgraft.evaluation.utility import estimate_mean
 from medgraft.tasks import task as tasks
 
@@ -187,7 +188,7 @@ def _among(
 ) -> Coverage:
     people = len(np.unique(study.patient[rows]))
     if people < LEAST_GROUP:
-        why = f"{people} patients, {LEAST_GROUP} are needed"
+        why = f"{counted(people, 'patient')}, {LEAST_GROUP} are needed"
         return Coverage(method, subgroup, group, people, *(float("nan"),) * 3, why)
     found = estimate_mean(hit[:, rows].astype(float), study.among(rows))
     low, high = np.clip(found.interval(), 0, 1).tolist()

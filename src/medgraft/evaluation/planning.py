@@ -11,7 +11,7 @@ from scipy.special import gammaincinv
 
 from medgraft.evaluation.intervals import Estimate
 from medgraft.evaluation.power import ALPHA, POWER, power
-from medgraft.evaluation.sentence import number
+from medgraft.evaluation.sentence import counted, number
 
 MOST = 100
 """Times as many patients, or runs, as there are: beyond, a plan is no plan."""
@@ -140,7 +140,7 @@ def said(plan: Plan, *, metric: str) -> str:
     if math.isfinite(plan.runs):
         return (
             f"no number of patients up to {MOST} times as many would tell {what} with "
-            f"{plan.present_runs} runs, but {plan.runs:,.0f} runs on these patients would"
+            f"{counted(plan.present_runs, 'run')}, but {plan.runs:,.0f} on these patients would"
         )
     if math.isfinite(plan.together):
         return (

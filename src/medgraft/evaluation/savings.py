@@ -9,6 +9,7 @@ import numpy as np
 from medgraft.evaluation.intervals import Resampled, by_run, estimate, resample
 from medgraft.evaluation.metrics.metric import Floats, Metric
 from medgraft.evaluation.predictions import Study
+from medgraft.evaluation.sentence import counted
 
 BETWEEN = 20
 """How many sizes are tried from one size of the curve to the next."""
@@ -64,7 +65,7 @@ class Savings:
 
     def told(self, saving: Saving) -> str:
         """Say it: "20 patients with fine_tune do what 45 do with scratch (95 % CI 30 to 80)"."""
-        start = f"{saving.size} patients with {saving.strategy}"
+        start = f"{counted(saving.size, 'patient')} with {saving.strategy}"
         if np.isnan(saving.worth):
             return f"{start}: {self.metric} is undefined for too many samples"
         interval = f"({self._interval(saving)})"

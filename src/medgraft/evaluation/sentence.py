@@ -64,6 +64,11 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
 
 
+def counted(quantity: int, noun: str) -> str:
+    """Write `1 run`, `1,200 runs`."""
+    return f"{quantity:,} {noun}{'' if quantity == 1 else 's'}"
+
+
 def _best(transfer: Sequence[Comparison]) -> Comparison:
     def rank(c: Comparison) -> tuple[int, bool, float]:
         gain = c.difference if c.higher_is_better else -c.difference

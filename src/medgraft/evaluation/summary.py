@@ -14,7 +14,7 @@ from medgraft.evaluation.intervals import Resampled, Statistic, by_run, estimate
 from medgraft.evaluation.metrics.metric import Metric, silent_folds
 from medgraft.evaluation.planning import Plan, plan, said
 from medgraft.evaluation.predictions import Study
-from medgraft.evaluation.sentence import conclude, in_short
+from medgraft.evaluation.sentence import conclude, counted, in_short
 from medgraft.evaluation.verdict import Comparison, against, compare
 
 COMPARISON_TYPES = {
@@ -222,7 +222,7 @@ def _said(
         metric,
         reference=reference,
         tested=len(comparisons),
-        size=f"{study.patients} patients, {study.runs} training runs",
+        size=f"{counted(study.patients, 'patient')}, {counted(study.runs, 'training run')}",
         plans={name: said(one, metric=metric.label) for name, one in plans.items() if one},
     )
     short = in_short(transfer, metric, reference=reference, patients=study.patients)

@@ -8,8 +8,8 @@ from io import BytesIO
 from typing import Any
 
 from medgraft.evaluation.predictions import Study
+from medgraft.evaluation.sentence import counted
 from medgraft.reporting.panels import Panel, panels
-from medgraft.reporting.text import counted
 
 WIDTH = 7.5
 """Inches; one column of the report."""

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medgraft.evaluation.sentence import counted
 from medgraft.evaluation.survival import censoring
 from medgraft.preparation.arrays import Prepared
-from medgraft.reporting.text import counted
 
 MOST_FEATURES = 40
 

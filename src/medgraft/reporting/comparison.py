@@ -9,6 +9,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
+from medgraft.evaluation.sentence import counted
 from medgraft.reporting.report import SIGNS, environment
 from medgraft.reporting.text import WIDTH, absent, aligned, cut, difference, p_value, shown
 
@@ -159,7 +160,8 @@ def patients(run: Mapping[str, Any]) -> str:
     if not any(both):
         return f"{run['tested_patients'] or NOT_THERE} patients tested"
     return " → ".join(
-        f"{one['name']} ({one['patients']:,} patients)" if one else NOT_THERE for one in both
+        f"{one['name']} ({counted(one['patients'], 'patient')})" if one else NOT_THERE
+        for one in both
     )
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from medgraft.evaluation.conformal import EACH, EVERYONE, Coverage, Sets
 from medgraft.evaluation.predictions import Study
+from medgraft.evaluation.sentence import counted
 from medgraft.reporting.canvas import COLOURS, INK, Figure, finish, sheet, size
-from medgraft.reporting.text import counted, shown
+from medgraft.reporting.text import shown
 
 APART = 0.22
 """Between the methods of one line."""

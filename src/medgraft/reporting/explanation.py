@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medgraft.evaluation.sentence import counted
 from medgraft.reporting.canvas import COLOURS, INK, Figure, finish, house_style, sheet
 from medgraft.reporting.report import environment
-from medgraft.reporting.text import counted
 
 MOST = 20  # features drawn
 ROW = 0.3  # inches a feature takes

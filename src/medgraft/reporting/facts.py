@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from medgraft.evaluation.metrics.metric import Metric
+from medgraft.evaluation.sentence import counted
 from medgraft.preparation.arrays import read, read_design, read_json
 from medgraft.reporting import text
 from medgraft.reporting.cohorts import describe_outcome, most_drifted
@@ -178,6 +179,6 @@ def markdown() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"shown": text.shown, "counted": text.counted, "p_value": text.p_value}
+    environment.filters |= {"shown": text.shown, "counted": counted, "p_value": text.p_value}
     environment.globals["unknown"] = Written(f"**{UNKNOWN}**")
     return environment

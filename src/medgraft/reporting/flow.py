@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medgraft.evaluation.predictions import Study
+from medgraft.evaluation.sentence import counted
 from medgraft.reporting.canvas import COLOURS, Figure, finish, sheet
-from medgraft.reporting.text import counted
 
 MOST_REASONS = 4
 WRAPPED = 34  # characters of a line in a box

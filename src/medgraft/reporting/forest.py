@@ -8,9 +8,10 @@ import polars as pl
 
 from medgraft.evaluation.metrics.metric import Metric
 from medgraft.evaluation.predictions import Study
+from medgraft.evaluation.sentence import counted
 from medgraft.evaluation.summary import Evaluation
 from medgraft.reporting.canvas import COLOURS, INK, Figure, finish, sheet, size
-from medgraft.reporting.text import absent, best_first, counted, difference, score
+from medgraft.reporting.text import absent, best_first, difference, score
 
 # Marker, fill and words all tell the verdicts apart, for readers without colour.
 LOOKS = {

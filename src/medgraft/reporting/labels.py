@@ -6,10 +6,10 @@ from medgraft.evaluation.metrics.metric import Floats
 from medgraft.evaluation.metrics.multilabel import per_label
 from medgraft.evaluation.metrics.ranking import Auroc
 from medgraft.evaluation.predictions import StrategyResult, Study
+from medgraft.evaluation.sentence import counted
 from medgraft.evaluation.summary import Evaluation
 from medgraft.reporting.canvas import COLOURS, Figure, finish, sheet, size
 from medgraft.reporting.diagnostics import leading
-from medgraft.reporting.text import counted
 
 ROW = 0.26
 """Inches a label takes."""

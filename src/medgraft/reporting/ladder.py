@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from medgraft.evaluation.sentence import counted
 from medgraft.reporting.canvas import COLOURS, INK, Figure, finish, sheet
 from medgraft.reporting.pairs import LADDER
-from medgraft.reporting.text import absent, counted, cut, shown
+from medgraft.reporting.text import absent, cut, shown
 
 STEPS = {
     "source_only": "source's\nas it is",

@@ -7,6 +7,7 @@ import polars as pl
 
 from medgraft.evaluation.metrics.metric import Metric
 from medgraft.evaluation.predictions import Study
+from medgraft.evaluation.sentence import counted
 from medgraft.evaluation.summary import Evaluation
 from medgraft.preparation.arrays import Prepared, read, read_design, read_json
 from medgraft.reporting import text
@@ -117,7 +118,7 @@ def environment() -> Any:
         "shown": text.shown,
         "signed": text.signed,
         "p_value": text.p_value,
-        "counted": text.counted,
+        "counted": counted,
         "rate": rate,
     }
     return environment

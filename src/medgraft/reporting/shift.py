@@ -8,11 +8,12 @@ import numpy as np
 
 from medgraft.evaluation import label_shift
 from medgraft.evaluation.predictions import Study
+from medgraft.evaluation.sentence import counted
 from medgraft.evaluation.verdict import holm
 from medgraft.preparation.arrays import MOST_ROWS, Prepared
 from medgraft.reporting.canvas import COLOURS, Figure, finish, sheet
 from medgraft.reporting.cohorts import distance, most_drifted
-from medgraft.reporting.text import counted, p_value, shown
+from medgraft.reporting.text import p_value, shown
 
 MOST = 15
 KINDS = (

@@ -5,9 +5,10 @@ import numpy as np
 
 from medgraft.evaluation.metrics.metric import Metric
 from medgraft.evaluation.predictions import Study
+from medgraft.evaluation.sentence import counted
 from medgraft.evaluation.subgroups import GroupScore
 from medgraft.reporting.canvas import COLOURS, Figure, finish, sheet, size
-from medgraft.reporting.text import counted, p_value, shown
+from medgraft.reporting.text import p_value, shown
 
 APART = 0.14
 """Between the strategies of one line."""

@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from medgraft.evaluation.sentence import counted
 from medgraft.reporting.canvas import COLOURS, INK, Figure, finish, house_style, sheet
-from medgraft.reporting.text import LONGEST_NAME, WIDTH, aligned, counted, cut, shown
+from medgraft.reporting.text import LONGEST_NAME, WIDTH, aligned, cut, shown
 
 TOLD = 5
 """Trials in the terminal's table."""

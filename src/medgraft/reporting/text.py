@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medgraft.evaluation.sentence import number
+from medgraft.evaluation.sentence import counted, number
 
 WIDTH = 100
 LONGEST_NAME = 26
@@ -59,11 +59,6 @@ def difference(row: Mapping[str, Any]) -> str:
     if absent(row["low"]) or absent(row["high"]):
         return f"{signed(row['difference'])} [undefined]"
     return f"{signed(row['difference'])} [{signed(row['low'])}, {signed(row['high'])}]"
-
-
-def counted(quantity: int, noun: str) -> str:
-    """Write `1 run`, `1,200 runs`."""
-    return f"{quantity:,} {noun}{'' if quantity == 1 else 's'}"
 
 
 def best_first(comparisons: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -51,7 +51,7 @@ def log(uri: str, path: Path) -> None:
     remember(path, {name: ids[stage] for stage, name in names.items() if stage in ids})
     if home() == project_root():  # what a queue tries out is not what the project serves
         with tracking.session(uri, WORK) as client:
-            registry.register(client, CHAMPION, name=f"medgraft-{cohort}", run_id=ids["pipeline"])
+            registry.register(client, CHAMPION, name=registry.named(cohort), run_id=ids["pipeline"])
 
 
 def stages(params: dict) -> dict[str, dict]:

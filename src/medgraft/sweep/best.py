@@ -15,6 +15,7 @@ from medgraft import composition
 from medgraft.config import write_if_changed
 from medgraft.entries import PIPELINE, Entry
 from medgraft.errors import StageError
+from medgraft.evaluation.sentence import counted
 from medgraft.notes import NOTE
 from medgraft.preparation.arrays import write_json
 from medgraft.reporting.sweep import figures
@@ -44,6 +45,25 @@ def finish(sweep: Sweep) -> dict[str, Any]:
             log(sweep, told, [*folder.glob("*.svg"), folder / "sweep.json", experiment])
             study.set_user_attr(LOGGED, len(told["trials"]))
     return told
+
+
+def experiment_of(name: str) -> Path:
+    """Where the winner of a sweep is written, in the project."""
+    return Path("conf") / "experiment" / f"{name}_best.yaml"
+
+
+def outcome(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What a program asks of a sweep; all trials are in its ``sweep.json``."""
+    best, trials = told["best"], told["trials"]
+    values = dict(zip(told["metrics"], best["values"], strict=True))
+    return {
+        "sweep": told["name"],
+        "best": {"trial": best["trial"], "values": values, "params": best["params"]},
+        "finished": len(trials),
+        "refused": sum(not one["values"] for one in trials),
+        "experiment": str(experiment_of(told["name"])),
+        "trials": str(PLACE / told["name"] / "sweep.json"),
+    }
 
 
 def summary(sweep: Sweep) -> dict[str, Any]:
@@ -124,7 +144,7 @@ def write_experiment(sweep: Sweep, told: Mapping[str, Any]) -> Path:
     best, asked = told["best"], sweep.asked
     given = spaces.overrides(best["params"])
     content = composition.experiment(sweep.root, [*asked.fixed, *given], chosen=not asked.fixed)
-    path = sweep.root / "conf" / "experiment" / f"{asked.name}_best.yaml"
+    path = sweep.root / experiment_of(asked.name)
     scores = ", ".join(f"{m} {v:.4f}" for m, v in zip(told["metrics"], best["values"], strict=True))
     header = (
         "# @package _global_\n"
@@ -173,11 +193,11 @@ def parent(told: Mapping[str, Any], files: list[Path]) -> Entry:
     own |= {f"{told['primary']}_as_it_is": value for value in as_it_is}
     own |= {f"importance/{plain(key)}": value for key, value in told["importance"].items()}
     note = (
-        f"{count} trials; scores are means of {', '.join(told['strategies'])} on validation "
-        f"patients. The winner: `medgraft repro experiment={told['name']}_best`"
+        f"{counted(count, 'trial')}; scores are means of {', '.join(told['strategies'])} on "
+        f"validation patients. The winner: `medgraft repro experiment={told['name']}_best`"
     )
     return Entry(
-        name=f"sweep {told['name']}: {scored(told, best)}, {count} trials",
+        name=f"sweep {told['name']}: {scored(told, best)}, {counted(count, 'trial')}",
         params={plain(key): text for key, text in told["space"].items()},
         tags={"sweep": told["name"], NOTE: note},
         metrics=own,
