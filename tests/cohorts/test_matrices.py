@@ -105,7 +105,7 @@ def test_cell_that_is_no_number_is_kept(tmp_path):
         ),
         ("x.csv", "sample,g,g,h,h\ns1,1,2,3,4\n", ': "g" stands in it twice and 1 more'),
         ("x.xls", "", ": got a file *.xls, expected one of .csv, .tsv, .txt, .parquet, .h5ad"),
-        ("x.parquet", "sample", ": not a parquet table"),
+        ("x.parquet", "sample", ": not a whole parquet table"),
         ("x.h5ad", "sample", ": not an AnnData file"),
     ],
 )

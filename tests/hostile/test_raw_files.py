@@ -437,7 +437,7 @@ GENES: Cases = {
     "truncated parquet": (
         both(swap("cohort.yaml", "small_matrix.csv", "m.parquet"),
              put("m.parquet", PARQUET.getvalue()[:-9])),
-        "m.parquet: not a parquet table",
+        "m.parquet: not a whole parquet table",
     ),
     "damaged h5ad": (
         both(swap("cohort.yaml", "small_matrix.csv", "small_matrix.h5ad"), cells_anndata),
