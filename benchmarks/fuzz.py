@@ -22,6 +22,14 @@ from medgraft.errors import MedgraftError
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from hostile.cohorts import archives, films, genes, scans, sequences, tables  # noqa: E402
+from hostile.typed import (  # noqa: E402
+    anndata_genes,
+    fastq,
+    parquet_genes,
+    parquet_tables,
+    sparse_genes,
+    zipped_tables,
+)
 
 MAKERS = {
     "table": tables,
@@ -30,6 +38,12 @@ MAKERS = {
     "image": films,
     "dicom": scans,
     "expression": genes,
+    "parquet": parquet_tables,
+    "gzip": zipped_tables,
+    "fastq": fastq,
+    "parquet genes": parquet_genes,
+    "h5ad": anndata_genes,
+    "h5ad, sparse": sparse_genes,
 }
 TOKENS = (b"\0", b"\xff", b'"', b"\n", b",", b"nan", b"inf", b"1e309", b"-", b">", b"@", b"../")
 SLOW = 10.0  # seconds after which an input counts as a hang
@@ -104,7 +118,7 @@ def main() -> None:
                 crashes[f"{kind} {suffix}: {outcome}"] += 1
     for kind in MAKERS:
         counts = {what: told[kind, what] for what in ("read", "refused", "crashed")}
-        print(f"{kind:12}", ", ".join(f"{number} {what}" for what, number in counts.items()))
+        print(f"{kind:14}", ", ".join(f"{number} {what}" for what, number in counts.items()))
     for text, number in crashes.most_common():
         print(f"{number} × {text}")
     raise SystemExit(bool(crashes))

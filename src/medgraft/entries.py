@@ -160,7 +160,7 @@ def cohorts_used(work: Path) -> list[CohortUsed]:
 def _cohort(folder: Path, context: str) -> CohortUsed:
     schema = _json(folder / "schema.json")
     features = schema.get("features", [])
-    patients = pl.scan_parquet(folder / "patients.parquet")
+    patients = pl.scan_parquet(folder / "patients.parquet", glob=False)
     rows, people = patients.select(pl.len(), pl.n_unique("patient")).collect().row(0)
     seal = (folder / "SHA256SUMS").read_bytes()
     return CohortUsed(
@@ -269,7 +269,7 @@ def _curves(history: Path) -> dict[tuple[str, int], float]:
     if not history.exists():
         return {}
     means = (
-        pl.scan_parquet(history)
+        pl.scan_parquet(history, glob=False)
         .group_by("step")
         .agg(pl.col(_CURVES).fill_nan(None).mean())
         .sort("step")

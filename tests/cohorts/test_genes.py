@@ -45,6 +45,15 @@ def test_library_is_all_counts():
     assert np.isnan(scaled[2]).all()
 
 
+def test_negative_counts_warn_of_nothing(recwarn):
+    """They are refused by their cells, see `fits`; a sample of them has no library."""
+    scale, found = genes.SCALES["counts"], genes.of_probes(["a", "b"], None)
+    counts = np.array([[1.0, -2], [5, -4]])
+    assert np.isnan(scale.genes(counts, found.place, 2)[0]).all()
+    assert not recwarn.list
+    np.testing.assert_array_equal(scale.fits(counts), [[True, False], [True, False]])
+
+
 def test_intensities_become_logarithms():
     found = genes.of_probes(["a", "b"], None)
     values = genes.SCALES["intensities"].genes(np.array([[1024.0, -3]]), found.place, 2)

@@ -105,7 +105,7 @@ def test_cell_that_is_no_number_is_kept(tmp_path):
         ),
         ("x.csv", "sample,g,g,h,h\ns1,1,2,3,4\n", ': "g" stands in it twice and 1 more'),
         ("x.xls", "", ": got a file *.xls, expected one of .csv, .tsv, .txt, .parquet, .h5ad"),
-        ("x.parquet", "sample", ": not a parquet table"),
+        ("x.parquet", "sample", ": not a whole parquet table"),
         ("x.h5ad", "sample", ": not an AnnData file"),
     ],
 )
@@ -130,3 +130,44 @@ def test_absent_matrix_is_named(tmp_path):
     with pytest.raises(CohortError) as error:
         read(tmp_path / "x.csv")
     assert str(error.value) == f"{tmp_path / 'x.csv'}: there is no such file"
+
+
+def test_path_is_no_pattern(tmp_path):
+    folder = tmp_path / "trial [1] *"
+    folder.mkdir()
+    for name in ("m*.parquet", "m2.parquet", "m[1].parquet"):
+        written(folder, name)
+    for name in ("m*.parquet", "m[1].parquet"):
+        np.testing.assert_array_equal(read(folder / name).values, VALUES)
+
+
+@pytest.mark.parametrize(
+    "kind", [pl.List(pl.Float64), pl.Struct({"Eve": pl.Float64}), pl.Binary, pl.Date, pl.Boolean]
+)
+def test_column_of_no_numbers_is_named_by_its_place(kind, tmp_path):
+    """Its name may be a patient's, as columns may be samples."""
+    frame = pl.DataFrame(
+        {"sample": ["s1"], "Eve": [None]}, schema={"sample": pl.String, "Eve": kind}
+    )
+    frame.write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(CohortError) as error:
+        read(tmp_path / "x.parquet")
+    told = f"{tmp_path / 'x.parquet'}: column 2 holds {kind.base_type()}, expected numbers"
+    assert str(error.value) == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sample,g1,name,note\ns1,1,Eve Canary,a\ns2,2,Ada,NA\n",
+        "gene,s1,s2\ng1,1,2\nname,Eve Canary,Ada\nnote,a,NA\n",
+    ],
+)
+def test_words_are_refused_once_and_not_repeated(text, tmp_path):
+    path = write(tmp_path, "x.csv", text)
+    with pytest.raises(CohortError) as error:
+        read(path)
+    assert str(error.value) == (
+        f'{path}: no value of "name" (nor of 1 more) is a number; expected samples and genes '
+        "alone: take it out of the file"
+    )

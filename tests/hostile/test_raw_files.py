@@ -35,6 +35,7 @@ from .cohorts import (
     scans_project,
     swap,
 )
+from .typed import ANNDATA, MATRICES, PARQUETS, SURVIVAL, WORDS, anndata, followed, parquets, pipe
 
 SITES = ("big", "small")
 HEAD = "id,name,age,crp,lab,sex,ill\n"
@@ -301,6 +302,7 @@ SEQUENCES: Cases = {
     "NUL bytes": (alter("small.fasta", lambda d: d.replace(b"A", b"\0", 1)), "got \"\\x00\" at"),
     "binary": (put("small.fasta", b">\xff\xfe\n\x80\n"), "small.fasta"),
     "U and T": (swap("small.fasta", ">small1\n", ">small1\nUT"), "got 32 letters, expected 30"),
+    "mark before UTF-8, no header": (put("small.fasta", b"\xef\xbb\xbfACGT\n"), "begins with neither"),
     "labels not a name": (
         swap("cohort.yaml", "labels: small.csv", "labels: 7"), "labels: got 7, expected a text"
     ),
@@ -344,7 +346,21 @@ ARCHIVES: Cases = {
     "path traversal": (
         lambda at: (at / "small.npz").write_bytes(zipped("../../evil.npy")), "expected arrays"
     ),
-    "folder": (folder("small.npz"), "small.npz: not a whole npz file"),
+    "unknown part": (
+        put("small.npz", archive("small", valid_images=np.zeros((5, 8, 6), np.uint8))),
+        'small.npz: holds "valid_images", expected images and labels of train, val or test',
+    ),
+    "labels of nobody": (
+        put("small.npz", archive("small", val_labels=np.zeros((5, 1), np.uint8))),
+        "small.npz: holds val_labels without val_images",
+    ),
+    "nobody": (
+        put("small.npz", archive("small", train_images=np.zeros((0, 8, 6), np.uint8),
+                                 train_labels=np.zeros((0, 1), np.uint8))),
+        "small.npz: holds no rows",
+    ),
+    "folder": (folder("small.npz"), "small.npz: is a folder, expected a file"),
+    "pipe": (pipe("small.npz"), "small.npz: is a device or a pipe, expected a file"),
     "absent": (absent("small.npz"), "small.npz: there is no such file"),
 }  # fmt: skip
 
@@ -385,6 +401,24 @@ FILMS: Cases = {
     "missing": (swap("small.csv", "small1.png", '""'), "column film: missing, expected an image"),
 }  # fmt: skip
 
+
+def scan(**tags) -> Edit:
+    """One film with these tags."""
+    return lambda at: (at / "small1.dcm").write_bytes(
+        dicom(shades().astype(np.int16), PatientID="X", **tags)
+    )
+
+
+def tag(**tags) -> Edit:
+    """One film with a patient's name where its first tag has a value."""
+    name, value = next(iter(tags.items()))
+    written = value if isinstance(value, str) else "12345678901"
+    return both(
+        scan(**tags | {name: written}),
+        alter("small1.dcm", lambda data: data.replace(written.encode(), b"Canary^Eve1")),
+    )
+
+
 SCANS: Cases = {
     "absent": (absent("small1.dcm"), 'line 3, column film: the image cannot be read'),
     "truncated": (alter("small1.dcm", lambda d: d[:-30]), 'the image is a damaged DICOM file'),
@@ -395,6 +429,22 @@ SCANS: Cases = {
     ),
     "frames": (put("small1.dcm", dicom(np.zeros((2, 8, 6)), PatientID="X")), "holds 2 frames"),
     "no pixels": (put("small1.dcm", dicom(None, PatientID="X")), "a DICOM file without pixels"),
+    "name for a slope": (tag(RescaleSlope=1, RescaleIntercept=0), "has a RescaleSlope that is no finite"),
+    "name for a window": (tag(WindowCenter=1, WindowWidth=1), "has a WindowCenter that is no finite"),
+    "name for a kind": (
+        tag(PhotometricInterpretation="MONOCHROME9"), "has an unknown PhotometricInterpretation, expected"
+    ),
+    "name for a modality": (
+        put("small1.dcm", dicom(None, PatientID="X", Modality="CANARY")), "(modality unknown)"
+    ),
+    "slope 0": (
+        scan(RescaleSlope="0", RescaleIntercept="0"), "has a RescaleSlope or RescaleIntercept that leaves no"
+    ),
+    "intercept beyond": (
+        scan(RescaleSlope="1", RescaleIntercept="1e39"), "has a RescaleSlope or RescaleIntercept that leaves"
+    ),
+    "window nan": (scan(WindowCenter="nan", WindowWidth="9"), "has a WindowCenter that is no finite"),
+    "window negative": (scan(WindowCenter="9", WindowWidth="-9"), "has a WindowWidth that is not above 0"),
     "outside": (swap("small.csv", "small1.dcm", "../../x.dcm"), "lies outside the cohort's folder"),
     "image column misnamed": (
         swap("cohort.yaml", "image: film", "image: flim"), 'did you mean "film"?'
@@ -404,6 +454,12 @@ SCANS: Cases = {
 
 def cells_anndata(at) -> None:
     (at / "small_matrix.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+
+
+def named(data: bytes) -> bytes:
+    """The matrix with a column of patients' names."""
+    header, *lines = data.splitlines()
+    return b"\n".join([header + b",name", *(line + b",Eve Canary" for line in lines), b""])
 
 
 PARQUET = io.BytesIO()
@@ -437,13 +493,18 @@ GENES: Cases = {
     "truncated parquet": (
         both(swap("cohort.yaml", "small_matrix.csv", "m.parquet"),
              put("m.parquet", PARQUET.getvalue()[:-9])),
-        "m.parquet: not a parquet table",
+        "m.parquet: not a whole parquet table",
     ),
     "damaged h5ad": (
         both(swap("cohort.yaml", "small_matrix.csv", "small_matrix.h5ad"), cells_anndata),
         "small_matrix.h5ad: ",
     ),
     "open quote": (alter("small_matrix.csv", lambda d: d + b'"x,1,2,3,4,5'), "small_matrix.csv"),
+    "names": (alter("small_matrix.csv", named), f"small_matrix.csv: {WORDS}"),
+    "negative counts": (
+        alter("cohort.yaml", lambda d: d.replace(b"values: log", b"values: counts")),
+        "expected a count of at least 0",
+    ),
 }  # fmt: skip
 
 KINDS = {
@@ -453,25 +514,32 @@ KINDS = {
     "npz": (archives_project, ARCHIVES),
     "image": (lambda at: project(at, "image"), FILMS),
     "dicom": (scans_project, SCANS),
-    "expression": (lambda at: project(at, "expression"), GENES),
+    "expression": (lambda at: project(at, "expression"), GENES | MATRICES),
+    "parquet": (parquets, PARQUETS),
+    "survival": (followed, SURVIVAL),
+    "anndata": (anndata, ANNDATA),
 }
+NEEDED = {"dicom": "pydicom", "anndata": "h5py"}
 ALL = [(kind, name) for kind, (_, cases) in KINDS.items() for name in cases]
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL, ids=[f"{kind}-{name}" for kind, name in ALL])
-def test_malformed_input_is_refused(kind, name, tmp_path, monkeypatch, capsys):
-    """Exit code 2, the message expected, nothing written, nobody named."""
-    if kind == "dicom":
-        pytest.importorskip("pydicom")
+def test_malformed_input_is_refused(kind, name, tmp_path, monkeypatch, capfd, recwarn):
+    """Exit code 2, the message expected, nothing written, nobody named, no word beside it."""
+    if kind in NEEDED:
+        pytest.importorskip(NEEDED[kind])
     make, cases = KINDS[kind]
     spoil, said = cases[name]
     place = make(tmp_path / "project")
     spoil(place / "clinic")
     monkeypatch.chdir(place)
     monkeypatch.setattr(files, "MOST_BYTES", 1_000_000)
+    recwarn.clear()  # what writing a malformed file warned of
     with pytest.raises(SystemExit) as ended:
         run(preprocess, name="preprocess")
-    told = capsys.readouterr()
+    told = capfd.readouterr()
+    shown = [one for one in recwarn if issubclass(one.category, UserWarning | RuntimeWarning)]
+    assert not [str(one.message) for one in shown]
     assert ended.value.code == 2
     assert said in told.err
     assert told.err.startswith("preprocess: ")

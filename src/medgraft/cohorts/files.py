@@ -39,7 +39,7 @@ def inside(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[io.BufferedReader]:
     """What is in a file, to be read from its beginning; unpacked where it ends in `.gz`.
 
     Raises:

@@ -49,7 +49,10 @@ class Scale:
         `place` is the gene's position for each probe (-1: none), `collapse` a name in `COLLAPSES`.
         """
         together = COLLAPSES[collapse or self.collapse]
-        return self.transform(together(values, place, genes), np.nansum(values, axis=1))
+        with np.errstate(
+            all="ignore"
+        ):  # what does not fit, negative counts, is refused by its cell
+            return self.transform(together(values, place, genes), np.nansum(values, axis=1))
 
 
 def mean(values: Numbers, place: NDArray[np.int64], genes: int) -> Numbers:
@@ -158,8 +161,6 @@ def annotation(path: Path, *, probe: str, gene: str) -> dict[str, str]:
     Raises:
         CohortError: the file cannot be read, lacks a column, or gives a probe two genes.
     """
-    if not path.is_file():
-        raise CohortError(f"{path}: there is no such file")
     ending = Path(path.name.removesuffix(".gz")).suffix
     try:
         frame = pl.read_csv(

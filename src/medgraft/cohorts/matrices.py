@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.cohorts import files
+from medgraft.cohorts import anndata, damage, files
 from medgraft.cohorts.table import quoted
 from medgraft.errors import CohortError
 
@@ -55,12 +55,15 @@ def read(path: Path, *, wanted: Collection[str], missing: Sequence[int | float |
     Raises:
         CohortError: the file cannot be read as a matrix, or an id stands in it twice.
     """
-    if not path.is_file():
-        raise CohortError(f"{path}: there is no such file")
+    with files.opened(path):  # that it is there, and a file
+        pass
     matrix = _reader(path)(path, tuple(missing))
     rows, columns = (len(set(ids) & set(wanted)) for ids in (matrix.samples, matrix.probes))
     _distinct(matrix, genes="columns" if rows > columns else "rows" if columns > rows else "")
-    return matrix.transposed() if columns > rows else matrix
+    turned = matrix.transposed() if columns > rows else matrix
+    if rows != columns:  # else what would be genes may be the samples, whom no message names
+        _refuse_words(turned)
+    return turned
 
 
 def _reader(path: Path) -> Callable[[Path, tuple[int | float | str, ...]], Matrix]:
@@ -92,6 +95,18 @@ def _distinct(matrix: Matrix, *, genes: str) -> None:
             where = f"{side} {one} and {two} (without the header) have one name"
             told = f"{quoted(twice[0])} stands in it twice" if side == genes else where
             raise CohortError(f"{matrix.path}: {told}{more}")
+
+
+def _refuse_words(matrix: Matrix) -> None:
+    """Refuse a probe without one number: a column of names or remarks, which no message repeats."""
+    strange = sorted({probe for _, probe in matrix.foreign})
+    words = [probe for probe in strange if np.isnan(matrix.values[:, probe]).all()]
+    if words:
+        more = f" (nor of {len(words) - 1} more)" if len(words) > 1 else ""
+        raise CohortError(
+            f"{matrix.path}: no value of {quoted(matrix.probes[words[0]])}{more} is a number; "
+            "expected samples and genes alone: take it out of the file"
+        )
 
 
 def _csv(path: Path, missing: tuple[int | float | str, ...]) -> Matrix:
@@ -180,19 +195,17 @@ def _cells(path: Path, number: int, lines: list[bytes], delimiter: str) -> list[
 
 
 def _parquet(path: Path, missing: tuple[int | float | str, ...]) -> Matrix:
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise CohortError(f"{path}: not a parquet table ({_first_line(error)})") from None
-    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
-    if not texts:
+    with damage.refused(path):
+        frame = pl.read_parquet(path, glob=False)
+    kinds = list(frame.schema.values())
+    if pl.String not in kinds:
         raise CohortError(f"{path}: no column is text, expected one that holds the ids")
-    numbers = frame.drop(texts[0])
-    return _matrix(path, frame[texts[0]], numbers.columns, numbers, missing)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    for number, kind in enumerate(kinds, start=1):  # a column's name may be a patient's
+        if not (kind.is_numeric() or kind in (pl.String, pl.Null)):
+            raise CohortError(f"{path}: column {number} holds {kind.base_type()}, expected numbers")
+    ids = frame.columns[kinds.index(pl.String())]
+    numbers = frame.drop(ids)
+    return _matrix(path, frame[ids], numbers.columns, numbers, missing)
 
 
 def _matrix(
@@ -233,38 +246,9 @@ def _objects(names: Sequence[str]) -> Objects:
 
 
 def _anndata(path: Path, missing: tuple[int | float | str, ...]) -> Matrix:
-    """AnnData's layout on disk: https://anndata.readthedocs.io/en/latest/fileformat-prose.html."""
-    try:
-        import h5py
-    except ImportError:
-        raise CohortError(
-            f"{path}: reading .h5ad needs h5py: pip install 'medgraft[h5ad]'"
-        ) from None
-    try:
-        with h5py.File(path) as file:
-            samples, probes = (_index(file[name]) for name in ("obs", "var"))
-            values = _dense(file["X"], (len(samples), len(probes)))
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise CohortError(f"{path}: not an AnnData file ({_first_line(error)})") from None
+    samples, probes, values = anndata.read(path)
     codes = [float(code) for code in missing if not isinstance(code, str)]
     strange = np.argwhere(np.isinf(values))[:FOREIGN]
     foreign = {(int(row), int(column)): str(values[row, column]) for row, column in strange}
     values[np.isin(values, codes) | np.isinf(values)] = np.nan
     return Matrix(path, samples, probes, values, foreign)
-
-
-def _index(group: Any) -> Objects:
-    ids = group[group.attrs["_index"]]
-    ids = ids["values"] if hasattr(ids, "keys") else ids  # text that may be missing is a group
-    return _objects(ids.asstr()[:].tolist())
-
-
-def _dense(stored: Any, shape: tuple[int, int]) -> Numbers:
-    kind = stored.attrs.get("encoding-type", "array")
-    if kind not in ("csr_matrix", "csc_matrix"):
-        return np.asarray(stored[:], dtype=np.float64).reshape(shape)
-    from scipy.sparse import csc_array, csr_array
-
-    parts = tuple(stored[name][:] for name in ("data", "indices", "indptr"))
-    build = csr_array if kind == "csr_matrix" else csc_array
-    return np.asarray(build(parts, shape=shape).toarray(), dtype=np.float64)

@@ -50,7 +50,7 @@ class Parquet:
 
     def join(self, path: Path) -> None:
         """Write all rows, in order."""
-        pl.scan_parquet(self.parts).sink_parquet(path)
+        pl.scan_parquet(self.parts, glob=False).sink_parquet(path)
 
 
 @contextmanager

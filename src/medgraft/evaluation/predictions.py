@@ -153,7 +153,9 @@ def load_subgroups(prepared: Path) -> dict[str, Labels]:
     """Read the declared subgroups of the tested rows: name -> labels [n], "" where not recorded."""
     design = _comparisons(_design(prepared))
     tested = np.unique(design["test"].explode().to_numpy())
-    patients = pl.read_parquet(_present(prepared / "target" / "patients.parquet")).sort("row")
+    patients = pl.read_parquet(_present(prepared / "target" / "patients.parquet"), glob=False).sort(
+        "row"
+    )
     names = [name for name in patients.columns if name not in ("row", "patient", "site")]
     return {name: patients[name].to_numpy().astype(object)[tested] for name in names}
 
@@ -164,14 +166,16 @@ def learned_from(design: pl.DataFrame) -> list[list[int]]:
 
 
 def _design(prepared: Path) -> pl.DataFrame:
-    return pl.read_parquet(_present(prepared / "design.parquet"))
+    return pl.read_parquet(_present(prepared / "design.parquet"), glob=False)
 
 
 def _study(prepared: Path, finetuned: Path, design: pl.DataFrame, *, whole: pl.DataFrame) -> Study:
     target = prepared / "target"
     schema = json.loads(_present(target / "schema.json").read_text())["outcome"]
     outcome = np.load(_present(target / "y.npy"), allow_pickle=False).astype(np.float64)
-    patients = pl.read_parquet(_present(target / "patients.parquet")).sort("row")["patient"]
+    patients = pl.read_parquet(_present(target / "patients.parquet"), glob=False).sort("row")[
+        "patient"
+    ]
     code = _codes(patients.to_numpy())
     tested = np.unique(design["test"].explode().to_numpy())
     folders = sorted(path.parent for path in finetuned.glob("*/summary.json"))
@@ -221,7 +225,7 @@ def _load_strategy(
     folder: Path, design: pl.DataFrame, *, tested: Integers, schema: dict[str, Any]
 ) -> StrategyResult:
     summary = json.loads((folder / "summary.json").read_text())
-    frame = pl.read_parquet(_present(folder / "predictions.parquet")).with_columns(
+    frame = pl.read_parquet(_present(folder / "predictions.parquet"), glob=False).with_columns(
         pl.col("replica", "row").cast(pl.Int64)
     )
     task, outputs = tasks.of(schema["task"]), _outputs(frame, folder.name, schema)

@@ -213,7 +213,7 @@ def _load(path: Path, *kinds: type[np.generic]) -> NDArray[Any]:
 
 def _read_table(path: Path) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, glob=False)
     except pl.exceptions.PolarsError as error:
         raise StageError(f"{path}: not a parquet table ({error})") from None
 

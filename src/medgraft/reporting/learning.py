@@ -47,7 +47,7 @@ def mean_history(path: Path) -> pl.DataFrame:
     if not path.is_file():
         return pl.DataFrame()
     steps = (
-        pl.scan_parquet(path)
+        pl.scan_parquet(path, glob=False)
         .group_by("step")
         .agg(pl.col("train_loss", "validation_loss").mean(), replicas=pl.len())
     )

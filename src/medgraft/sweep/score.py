@@ -144,7 +144,7 @@ def validation_scores(
     compared = read_design(prepared / "design.parquet").filter(pl.col("use") == "compare")
     outcome = target.schema["outcome"]
     task, horizons = tasks.of(outcome["task"]), outcome.get("horizons") or ()
-    frame = pl.read_parquet(tuned / "predictions.parquet").filter(
+    frame = pl.read_parquet(tuned / "predictions.parquet", glob=False).filter(
         pl.col("part") == "validation", pl.col("replica").is_in(compared["replica"].to_list())
     )
     if frame.is_empty():

@@ -87,6 +87,55 @@ def test_damaged_tags_are_refused():
     assert patient(data) == "Eve"
 
 
+CANARY = "Canary^Eve1"
+
+
+@pytest.mark.parametrize(
+    ("tag", "told"),
+    [
+        ("RescaleSlope", "has a RescaleSlope that is no finite number"),
+        ("RescaleIntercept", "has a RescaleIntercept that is no finite number"),
+        ("WindowCenter", "has a WindowCenter that is no finite number"),
+        ("WindowWidth", "has a WindowWidth that is no finite number"),
+        ("PhotometricInterpretation", "has an unknown PhotometricInterpretation, expected one of "),
+    ],
+)
+def test_no_value_of_the_header_is_repeated(tag, told, recwarn, caplog):
+    """Neither by the message, nor by a warning or the log: it may be the patient's name."""
+    scaled = {"RescaleSlope": 1, "RescaleIntercept": 0, "WindowCenter": 9, "WindowWidth": 9}
+    plain = "12345678901" if tag in scaled else "MONOCHROME9"
+    data = dicom(ramp(), **{**scaled, tag: plain}).replace(plain.encode(), CANARY.encode())
+    said = refused(data)
+    assert said.startswith(told)
+    assert "Canary" not in said
+    assert not recwarn.list
+    assert not caplog.text
+
+
+def test_unknown_modality_is_not_repeated(recwarn):
+    said = refused(dicom(None, Modality="CANARY"))
+    assert said == "is a DICOM file without pixels (modality unknown)"
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        ({"RescaleSlope": "0", "RescaleIntercept": "0"}, "RescaleSlope"),
+        ({"RescaleSlope": "1", "RescaleIntercept": "1e39"}, "RescaleIntercept"),
+        ({"RescaleSlope": "1", "RescaleIntercept": "1e30"}, "RescaleIntercept"),
+        ({"RescaleSlope": "nan", "RescaleIntercept": "0"}, "RescaleSlope"),
+        ({"WindowCenter": "nan", "WindowWidth": "10"}, "WindowCenter"),
+        ({"WindowCenter": "1e400", "WindowWidth": "10"}, "WindowCenter"),
+        ({"WindowCenter": "10", "WindowWidth": "-10"}, "WindowWidth"),
+        ({"WindowCenter": "10", "WindowWidth": "0"}, "WindowWidth"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of pydicom, as it writes such values
+def test_tags_that_make_no_picture_are_named(tags, told):
+    assert told in refused(dicom(ramp(), **tags))
+
+
 def test_messages_name_file_and_record(tmp_path):
     films = {"a.dcm": dicom(ramp()), "b.dcm": dicom(None), "c.dcm": dicom(np.zeros((2, 8, 6)))}
     at = folder(tmp_path / "films", films)

@@ -1,5 +1,6 @@
 import gzip
 import re
+from codecs import BOM_UTF8
 
 import pytest
 
@@ -71,6 +72,18 @@ def test_fastq_is_read_alike(folder, name):
     found = read(folder / name, expected=["id", "sequence"])
     assert found.cells.rows() == [("s1", "ACGT"), ("s2", "TTGA")]
     assert found.lines.tolist() == [1, 5]
+
+
+@pytest.mark.parametrize("name", ["here.fasta", "here.fasta.gz"])
+def test_mark_before_utf8_is_passed_over(folder, name):
+    """Some editors write it; a line keeps its number."""
+    text = BOM_UTF8 + FASTA.encode()
+    (folder / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    found = read(folder / name, expected=["id", "sequence"])
+    (folder / name).write_bytes(gzip.compress(text[3:]) if name.endswith("gz") else text[3:])
+    plain = read(folder / name, expected=["id", "sequence"])
+    assert found.cells.equals(plain.cells)
+    assert found.lines.tolist() == plain.lines.tolist()
 
 
 def test_empty_record_is_told(folder):

@@ -81,6 +81,47 @@ def test_counts_must_agree(archive):
     assert refused(archive) == f"{archive}: 2 test_images, 3 test_labels"
 
 
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        ("valid_images", ', expected images and labels of train, val or test, did you mean "val_'),
+        ("extra_labels", ", expected images and labels of train, val or test"),
+        ("_images", ", expected images and labels of train, val or test"),
+    ],
+)
+def test_patients_of_an_unknown_part_are_not_lost(added, told, archive):
+    rewritten(archive, **{added: np.zeros((5, 8, 6), np.uint8)})
+    assert refused(archive).startswith(f'{archive}: holds "{added}"{told}')
+
+
+def test_labels_without_images_are_named(archive):
+    rewritten(archive, val_images=None)
+    assert refused(archive) == f"{archive}: holds val_labels without val_images"
+
+
+def test_images_of_another_form_are_not_passed_over(archive):
+    """Where the archive holds new patients, any array may be of images."""
+    rewritten(archive, test_images=np.zeros((2, 1, 1, 8, 6), np.uint8))
+    with pytest.raises(CohortError) as caught:
+        npz.count(archive)
+    assert str(caught.value) == (
+        f"{archive}: test_images has shape [2, 1, 1, 8, 6], expected [n, height, width] or "
+        "[n, height, width, channels]"
+    )
+
+
+def test_no_images_are_no_damage(archive):
+    none = {f"{part}_images": np.zeros((0, 8, 6), np.uint8) for part in npz.PARTS}
+    none |= {f"{part}_labels": np.zeros((0, 1), np.uint8) for part in npz.PARTS}
+    rewritten(archive, **none)
+    assert refused(archive) == f"{archive}: holds no rows"
+
+
+def test_single_number_is_named(archive):
+    rewritten(archive, val_labels=np.array(1))
+    assert refused(archive) == f"{archive}: val_labels is a single number, expected a list"
+
+
 def test_other_archive_is_refused(archive):
     np.savez(archive, x=np.zeros(3))
     assert refused(archive) == (

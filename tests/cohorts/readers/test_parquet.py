@@ -69,3 +69,14 @@ def test_damaged_file_is_read_or_refused(tmp_path_factory, at, byte, cut):
     path.write_bytes(data[: cut % (4 * len(data))])
     with suppress(CohortError):  # whatever else is raised fails the test
         parquet.read(path, expected=TYPED.columns)
+
+
+def test_name_is_no_pattern(tmp_path):
+    """Neither the file's, nor that of a folder it lies in."""
+    folder = tmp_path / "trial [1] *"
+    folder.mkdir()
+    for name in ("new*.parquet", "new2.parquet", "s[1].parquet"):
+        pl.DataFrame({"a": [name]}).write_parquet(folder / name)
+    for name in ("new*.parquet", "s[1].parquet"):
+        assert parquet.read(folder / name, expected=["a"]).cells["a"].to_list() == [name]
+        assert parquet.height(folder / name) == 1

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from medgraft.cohorts import files
 from medgraft.errors import CohortError
 
 # An archive may unpack to this many bytes, or to this many times its own size: more is an attack.
@@ -42,12 +43,12 @@ def opened(path: Path) -> Iterator[NpzFile]:
         CohortError: it is not there, is not a whole npz, or unpacks to an absurd size; also where
             an array is damaged that is read inside the block.
     """
+    with files.opened(path):  # that it is there, and a file
+        pass
     try:
         _refuse_bomb(path)
         with np.load(path, allow_pickle=False) as archive:
             yield archive
-    except FileNotFoundError:
-        raise CohortError(f"{path}: there is no such file") from None
     except DAMAGED as error:
         why = getattr(error, "strerror", None) or error  # without the path, which stands before
         raise CohortError(f"{path}: not a whole npz file ({why}): cut short?") from None

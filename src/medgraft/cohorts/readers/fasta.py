@@ -2,7 +2,9 @@
 
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
 
@@ -98,7 +100,7 @@ def _blocks(path: Path, rows: int) -> Iterator[pl.DataFrame]:
     blank, begins = _beginning(path)
     if begins not in FORMATS:
         raise CohortError(f'{path}: begins with neither ">" (FASTA) nor "@" (FASTQ)')
-    with opened(path) as file:
+    with _text(path) as file:
         number = 1 + len(re.findall(rb"\r\n|\r|\n", file.read(blank)))
         lines = count(number, 4) if begins == b"@" else _headers(path)
         try:
@@ -113,6 +115,15 @@ def _blocks(path: Path, rows: int) -> Iterator[pl.DataFrame]:
                 f"{path}{_where(error)}: not a whole {kind} file{_why(error)}"
             ) from None
     yield pl.DataFrame(schema=COLUMNS)
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[io.BufferedReader]:
+    """A file behind the mark that some editors put before UTF-8."""
+    with opened(path) as file:
+        if file.peek(len(BOM_UTF8)).startswith(BOM_UTF8):
+            file.read(len(BOM_UTF8))
+        yield file
 
 
 def _where(error: Exception) -> str:
@@ -130,7 +141,7 @@ def _why(error: Exception) -> str:
 def _beginning(path: Path) -> tuple[int, bytes]:
     """How many bytes are blank before the first that is not, and that one."""
     blank = 0
-    with opened(path) as file:
+    with _text(path) as file:
         while (byte := file.read(1)).isspace():
             blank += 1
     return blank, byte
@@ -139,7 +150,7 @@ def _beginning(path: Path) -> tuple[int, bytes]:
 def _headers(path: Path) -> Iterator[int]:
     """The line on which each record of a FASTA file begins."""
     # As dnaio tells a header: any line end, blanks around it do not count.
-    with opened(path) as file:
+    with _text(path) as file:
         for number, line in enumerate(io.TextIOWrapper(file), 1):
             if line.strip().startswith(">"):
                 yield number

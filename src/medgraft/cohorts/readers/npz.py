@@ -1,6 +1,7 @@
 """Images and labels in one numpy archive, as MedMNIST publishes them."""
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import polars as pl
 from numpy.lib.npyio import NpzFile
 
 from medgraft.cohorts.images import archives
-from medgraft.cohorts.table import RawTable, header_problems
+from medgraft.cohorts.table import RawTable, did_you_mean, header_problems, quoted
 from medgraft.errors import CohortError
 
 # Parts of an archive, and what a cohort calls them.
 PARTS = {"train": "train", "val": "validation", "test": "test"}
+HELD = ("images", "labels")  # by every part
 
 
 def read(
@@ -41,7 +43,8 @@ def read(
         split: What it calls the parts.
 
     Raises:
-        CohortError: the file is cut short, holds no part, or images and labels do not match.
+        CohortError: the file is cut short, holds no part or an unknown one, or images and labels do
+            not match.
     """
     del header
     with archives.opened(path) as archive:
@@ -51,6 +54,7 @@ def read(
                 f"{path}: expected arrays train_images and train_labels (or val, test), "
                 f"found {archives.names(archive)}"
             )
+        _refuse_others(path, archive)
         sizes = archives.shapes(path)
         frames = [
             _part(path, archive, part, sizes, image=image, label=label, split=split)
@@ -97,12 +101,34 @@ def _stacks(path: Path) -> dict[str, int]:
     with archives.opened(path) as archive:
         shapes = archives.shapes(path)
         found = {name: shape[0] for name, shape in shapes.items() if len(shape) in (3, 4)}
+        for name in (name for name in shapes if name.endswith("_images") and name not in found):
+            raise CohortError(
+                f"{path}: {name} has shape {list(shapes[name])}, expected [n, height, width] or "
+                "[n, height, width, channels]"
+            )
         if not found:
             raise CohortError(
                 f"{path}: expected an array of images [n, height, width] or [n, height, width, "
                 f"channels], found {archives.names(archive)}"
             )
     return found
+
+
+def _refuse_others(path: Path, archive: NpzFile) -> None:
+    """Refuse an array named as a part's that would be passed over, and its patients with it."""
+    for name in archive.files:
+        part, _, held = name.rpartition("_")
+        if held not in HELD:
+            continue
+        if part not in PARTS:
+            hint = did_you_mean(name, [f"{known}_{held}" for known in PARTS])
+            raise CohortError(
+                f"{path}: holds {quoted(name)}, expected images and labels of train, val or test"
+                f"{hint}"
+            )
+        for other in HELD:
+            if f"{part}_{other}" not in archive.files:
+                raise CohortError(f"{path}: holds {name} without {part}_{other}")
 
 
 def _part(
@@ -116,12 +142,12 @@ def _part(
     split: str,
 ) -> pl.DataFrame:
     name = f"{part}_labels"
-    if name not in archive.files:
-        raise CohortError(f"{path}: holds {part}_images without {name}")
+    for single in (f"{part}_{held}" for held in HELD if not sizes[f"{part}_{held}"]):
+        raise CohortError(f"{path}: {single} is a single number, expected a list")
     labels, rows = archive[name], sizes[f"{part}_images"][0]
     if len(labels) != rows:
         raise CohortError(f"{path}: {rows} {part}_images, {len(labels)} {name}")
-    labels = labels.reshape(rows, -1)
+    labels = labels.reshape(rows, prod(labels.shape[1:]))
     several = labels.shape[1] > 1
     columns = {
         image: [place(path, f"{part}_images", row) for row in range(rows)],

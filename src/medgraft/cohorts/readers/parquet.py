@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from medgraft.cohorts import damage
 from medgraft.cohorts.cells import EXACT, as_text
 from medgraft.cohorts.files import opened
 from medgraft.cohorts.table import RawTable, header_problems, joined
@@ -13,8 +14,6 @@ from medgraft.errors import CohortError
 
 BLOCK = 20_000  # rows held as text at a time
 AHEAD = 5  # blocks read together: a row group is unpacked anew for every read
-# polars panics over some damaged files, which Python sees as no Exception.
-DAMAGED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 NESTED = (pl.Binary, pl.List, pl.Array, pl.Struct, pl.Object)
 
 
@@ -82,14 +81,16 @@ def _blocks(
 ) -> Iterator[RawTable]:
     begin, some_rows = of
     total = height(path) if some_rows is None else begin + some_rows
-    scan = pl.scan_parquet(path)
-    schema = scan.collect_schema()  # `height` has read the same footer
+    scan = _scan(path)
+    with damage.refused(path):
+        schema = scan.collect_schema()
     known = [*expected, *(name for name in optional if name in schema)]
     if problems := list(header_problems(schema, known)):
         raise CohortError("\n".join(f"{path}: {problem}" for problem in problems))
     for name in known:
         if isinstance(schema[name], NESTED):
-            raise CohortError(f'{path}: column "{name}" holds {schema[name]}, expected one value')
+            kind = schema[name].base_type()
+            raise CohortError(f'{path}: column "{name}" holds {kind}, expected one value')
     for start in range(begin, max(1, total), rows * ahead):
         some = _cells(path, scan.slice(start, min(rows * ahead, max(1, total) - start)), form)
         for at in range(0, max(1, len(some)), rows):
@@ -106,10 +107,8 @@ def _numbers_or_text(cells: pl.DataFrame) -> pl.DataFrame:
 def _cells(
     path: Path, some: pl.LazyFrame, form: Callable[[pl.DataFrame], pl.DataFrame]
 ) -> pl.DataFrame:
-    try:
+    with damage.refused(path):
         return form(some.collect())
-    except DAMAGED as error:
-        raise CohortError(_damaged(path, error)) from None
 
 
 def height(path: Path) -> int:
@@ -120,12 +119,9 @@ def height(path: Path) -> int:
     """
     with opened(path):  # that it is there, and a file
         pass
-    try:
-        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
-    except DAMAGED as error:
-        raise CohortError(_damaged(path, error)) from None
+    with damage.refused(path):
+        return int(_scan(path).select(pl.len()).collect().item())
 
 
-def _damaged(path: Path, error: BaseException) -> str:
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
-    return f"{path}: not a whole parquet table ({reason})"
+def _scan(path: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(path, glob=False)  # else the file "a*" would be all that begin with a
