@@ -56,7 +56,7 @@ def in_short(
     if best is None or np.isnan(best.p):
         return ""
     found = _reached(best, metric, reference)
-    return f"{OPENING[best.verdict]} {found}, in {patients:,} patients."
+    return f"{OPENING[best.verdict]} {found}, in {counted(patients, 'patient')}."
 
 
 def number(value: float) -> str:
