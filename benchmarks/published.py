@@ -93,12 +93,18 @@ def class_errors(project: Path) -> Iterator[tuple[str, str]]:
 
 
 MCC = metric("mcc", times=100, digits=1)
-MOUSE = {"0": "42.3, aim 56.8", "2": "69.9, aim 79.3", "3": "55.4, aim 66.5", "4": "42.0, aim 52.7"}
+MOUSE = {
+    "0": ("42.3, aim 56.8",),
+    "2": ("69.9, aim 79.3",),
+    "3": ("55.4, aim 66.5",),
+    # 15,000 windows to learn from, two to eight times as many as the others: chosen on validation.
+    "4": ("42.0, aim 52.7", "finetune.max_steps=700"),
+}
 BACK = ("cohort.source=[vdx]", "cohort.target=[nki]")
 ROWS = [
     *(
-        Row("gue_mouse", MCC, f"MCC × 100 > {goal}", (f"cohort.target=[mouse_{number}]",))
-        for number, goal in MOUSE.items()
+        Row("gue_mouse", MCC, f"MCC × 100 > {goal}", (f"cohort.target=[mouse_{number}]", *more))
+        for number, (goal, *more) in MOUSE.items()
     ),
     Row("promoter_tata", MCC, "MCC × 100 ≥ 74.2, aim 78.2"),
     Row("splice", class_errors, "error % N / EI / IE < 4.62 / 5.74 / 8.47"),
