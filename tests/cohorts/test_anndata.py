@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,23 @@ def refused(place) -> str:
     with pytest.raises(CohortError) as caught:
         anndata.read(place)
     return str(caught.value).removeprefix(f"{place}: not an AnnData file ")
+
+
+@pytest.mark.parametrize(
+    ("library", "told"),
+    [
+        ("kill -SEGV $$", "(HDF5 crashes over it)"),
+        ("exec sleep 600", "(HDF5 has not read it in 0 s)"),
+    ],
+)
+def test_library_that_fails_takes_nobody_along(place, monkeypatch, library, told):
+    """Another process has read the file before; here a program stands for it."""
+    program = place.with_name("python")
+    program.write_text(f"#!/bin/sh\n{library}\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(anndata, "SECONDS", 0 if "sleep" in library else 30)
+    assert refused(place) == told
 
 
 def test_sparse_rows_are_written_out(place):

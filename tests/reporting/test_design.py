@@ -1,11 +1,13 @@
 """What cards, checklists and reports say of designs and strategies that are not the usual ones."""
 
 import re
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from medgraft.config import Strategy
+from medgraft.preparation.arrays import read
 from medgraft.reporting import card, checklists
 from medgraft.reporting.design import Configured, handed_over, listed, source_use
 
@@ -154,3 +156,22 @@ def test_use_of_the_source_follows_the_configuration():
 
 def test_names_are_listed_in_words():
     assert [listed(names) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+
+
+def test_image_is_no_measurement(tmp_path, monkeypatch):
+    """It is the input; a checklist that counts measurements has none to count."""
+
+    def image(folder):
+        found = read(folder)
+        features = [{"name": "film", "kind": "image", "origin": "shared"}]
+        return replace(found, schema=found.schema | {"modality": "image", "features": features})
+
+    simulated = simulate(tmp_path / "study")
+    monkeypatch.setattr("medgraft.reporting.facts.read", image)
+    told = facts(simulated, tmp_path / "papers")
+    card.write(tmp_path / "papers", told)
+    checklists.write(tmp_path / "papers", told)
+    pages = [(tmp_path / "papers" / name).read_text() for name in PAPERS]
+    assert "from an input of the kind “image”" in pages[0]
+    for page in pages:
+        assert not re.search(r"\d (measurement|predictors|numbers)", page)

@@ -1,9 +1,12 @@
 """AnnData files (`.h5ad`): one number per sample and gene, all of it in the file itself.
 
 The layout on disk: https://anndata.readthedocs.io/en/latest/fileformat-prose.html. What a file
-claims is compared with what belongs together before any of its numbers is read.
+claims is compared with what belongs together before any of its numbers is read, and another process
+reads it first: over some damaged files HDF5's library crashes or never ends.
 """
 
+import subprocess  # nosec B404
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 from medgraft.cohorts import files
 from medgraft.errors import CohortError
 
+SECONDS, BYTES_A_SECOND = 30, 1_000_000  # that a sound file of any size stays far below
 Objects = NDArray[np.object_]
 Numbers = NDArray[np.float64]
 Shape = tuple[int, int]
@@ -35,6 +39,25 @@ def read(path: Path) -> tuple[Objects, Objects, Numbers]:
         CohortError: h5py is not installed, or the file is not AnnData, links to what is not in it,
             or claims to hold absurdly much.
     """
+    _try_apart(path)
+    return _read(path)
+
+
+def _try_apart(path: Path) -> None:
+    """Read it where a crash or an endless loop ends a process that nobody needs."""
+    patience = SECONDS + path.stat().st_size // BYTES_A_SECOND
+    command = [sys.executable, "-m", __spec__.name, str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=patience, check=False)  # nosec B603
+    except subprocess.TimeoutExpired:
+        raise CohortError(
+            f"{path}: not an AnnData file (HDF5 has not read it in {patience} s)"
+        ) from None
+    if done.returncode < 0:
+        raise CohortError(f"{path}: not an AnnData file (HDF5 crashes over it)")
+
+
+def _read(path: Path) -> tuple[Objects, Objects, Numbers]:
     with _opened(path) as file:
         samples, genes = (_ids(_own(file, name)) for name in ("obs", "var"))
         return samples, genes, _numbers(_own(file, "X"), (len(samples), len(genes)))
@@ -138,3 +161,7 @@ def _dense(group: Any, shape: Shape, *, by_column: bool) -> Numbers:
     if matrix.nnz != len(data):
         raise ValueError("X holds two values for one sample and gene")
     return np.asarray(matrix.toarray(), dtype=np.float64)
+
+
+if __name__ == "__main__":
+    _read(Path(sys.argv[1]))

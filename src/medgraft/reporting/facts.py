@@ -46,6 +46,9 @@ def gather(
     cohorts = {role: read(prepared / role) for role in ("source", "target")}
     schema, summary = cohorts["target"].schema, read_json(finetuned / champion / "summary.json")
     readings = read_json(evaluation / READINGS)
+    # An image is the input and no measurement.
+    features, modality = schema.get("features", []), schema["modality"]
+    measured = [feature for feature in features if feature.get("kind") != modality]
     drawn = read_design(prepared / "design.parquet")
     design = evaluated(drawn, cohorts["target"].patients["patient"].to_numpy())
     return {
@@ -65,9 +68,9 @@ def gather(
         },
         "outcomes": {role: describe_outcome(cohort) for role, cohort in cohorts.items()},
         "outcome": schema["outcome"],
-        "modality": schema["modality"],
-        "features": schema.get("features", [])[:MOST_COLUMNS],
-        "left_out": max(0, len(schema.get("features", [])) - MOST_COLUMNS),
+        "modality": modality,
+        "features": measured[:MOST_COLUMNS],
+        "left_out": max(0, len(measured) - MOST_COLUMNS),
         "predicts": predicts(schema["outcome"]),
         "design": design,
         "handed_over": handed_over(
