@@ -111,9 +111,6 @@ MISTAKES = {
     "tracking.uri='https://me:secret@mlflow.example'": PASSWORD,
     "tracking.uri='https://t0ken@mlflow.example'": PASSWORD,
     "tracking.uri='postgresql://db.example/mlflow?password=secret'": PASSWORD,
-    "tracking.urii='https://me:secret@mlflow.example'": (
-        "tracking.urii='https://mlflow.example': unknown key; did you mean 'tracking.uri'?"
-    ),
     "trainer.accelerator=quantum": "trainer.accelerator: got 'quantum': input should be 'auto', "
     "'cpu', 'gpu', 'cuda' or 'mps'",
     "+seed=3": "+seed=3: Could not append to config. An item is already at 'seed'.",

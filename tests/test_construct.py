@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from medgraft.construct import construct, locate
+from medgraft.construct import complaint, construct, locate
 from medgraft.errors import ConfigError
 
 MLP = "medgraft.networks.encoders.mlp.Mlp"
@@ -133,3 +133,19 @@ def test_missing_target_is_explained():
 )
 def test_refused_value_is_one_sentence(spec, given, expected):
     assert message(construct, spec, **given) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("tracking.urii='https://me:pw@h/x': unknown", "tracking.urii='https://h/x': unknown"),
+        ("postgresql://t0ken@db/mlflow failed", "postgresql://db/mlflow failed"),
+        ("postgresql://db/x?password=pw&ssl=1", "postgresql://db/x?password=&ssl=1"),
+        ("'https://h/?Token=t0ken' refused", "'https://h/?Token=' refused"),
+        ("file:///data/a@b.csv, no address", "file:///data/a@b.csv, no address"),
+        ("write to me@hospital.example", "write to me@hospital.example"),
+    ],
+)
+def test_complaint_holds_no_password(written, said):
+    """Whichever option an address was mistyped into."""
+    assert complaint(written) == said

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from medgraft import __version__, arguments, composition, config, experiments
-from medgraft.construct import printable
+from medgraft.construct import complaint, printable
 from medgraft.errors import ConfigError, MedgraftError, Preempted
 from medgraft.stages.ending import Exit, disk_refuses
 from medgraft.stages.run import CHAMPION, COMPARISON, EVALUATION, keep_private
@@ -36,7 +36,7 @@ def main(told: Sequence[str] | None = None) -> None:
         print(f"medgraft: {preempted}", file=sys.stderr)
         code = Exit.TRY_AGAIN
     except MedgraftError as error:
-        print(printable(f"medgraft: {error}"), file=sys.stderr)
+        print(complaint(f"medgraft: {error}"), file=sys.stderr)
         code = Exit.REFUSED
     except KeyboardInterrupt:
         code = Exit.STOPPED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, get_type_hints
@@ -157,6 +158,15 @@ def suggest(word: str, known: Any) -> str:
     if close:
         return f"; did you mean {names[close[0]]!r}?"
     return f"; expected one of {', '.join(sorted(names.values()))}" if names else ""
+
+
+# An address may be mistyped into any option, with who may write there before its @ or behind its ?.
+SECRETS = re.compile(r"(?<=//)[^/@\s]+@|(?i:(?<=password=)|(?<=passwd=)|(?<=token=))[^&\s\"']+")
+
+
+def complaint(text: str) -> str:
+    """What is wrong, for a terminal: as `printable`, and without the password of an address."""
+    return printable(SECRETS.sub("", text))
 
 
 def printable(text: str) -> str:

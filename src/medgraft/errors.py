@@ -1,19 +1,8 @@
 """Every exception a user can meet. Each ends the program with its message alone, by `Exit`."""
 
-import re
-
-# An address may be mistyped into any option, with who may write there before its @ or behind its ?.
-SECRETS = re.compile(r"(?<=//)[^/@\s]+@|(?i:(?<=password=)|(?<=passwd=)|(?<=token=))[^&\s\"']+")
-
 
 class MedgraftError(Exception):
-    """Something the user can put right; the message says what came, what was expected and where.
-
-    It holds no password of an address, whoever wrote the message.
-    """
-
-    def __init__(self, message: object = "") -> None:
-        super().__init__(SECRETS.sub("", str(message)))
+    """Something the user can put right; the message says what came, what was expected and where."""
 
 
 class ConfigError(MedgraftError):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from medgraft.construct import SECRETS
 from medgraft.entries import (
     PIPELINE,
     RESULTS,
@@ -153,7 +154,7 @@ def _one_line_errors(uri: str, work: Path) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         message = f"MLflow at {uri} failed: {_reason(error)}. The results in {work} are kept"
         advice = "check the address and track again"
-        raise MedgraftError(f"{message}; {advice}.") from None
+        raise MedgraftError(SECRETS.sub("", f"{message}; {advice}.")) from None
 
 
 def _reason(error: BaseException) -> str:

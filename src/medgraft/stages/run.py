@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from medgraft.config import leads
-from medgraft.construct import printable
+from medgraft.construct import complaint
 from medgraft.errors import MedgraftError, Preempted
 from medgraft.stages.ending import Exit, disk_refuses, end_with_parent
 from medgraft.stages.watch import watched
@@ -64,7 +64,7 @@ def run(stage: Callable[[], None], *, name: str) -> None:
         print(f"{name}: {preempted}", file=sys.stderr)
         raise SystemExit(Exit.TRY_AGAIN) from None
     except MedgraftError as error:
-        print(printable(f"{name}: {error}"), file=sys.stderr)
+        print(complaint(f"{name}: {error}"), file=sys.stderr)
         raise SystemExit(Exit.REFUSED) from None
     except Exception as error:
         if not disk_refuses(error):
