@@ -27,10 +27,12 @@ def test_yaml_composes_and_constructs(project, path):
 
 
 @pytest.mark.parametrize("path", found.of("trainer"), ids=found.name)
-def test_other_hardware_reruns_nothing(path):
+def test_other_hardware_reruns_nothing(project, path):
     """Trainers differ in what is not tracked only: the same study on another machine is cached."""
-    cpu = found.read(found.CONF / "trainer" / "cpu.yaml")
-    differs = {key for key, value in found.read(path).items() if value != cpu[key]}
+    cpu, other = (
+        composition.compose(project, [f"trainer={name}"])["trainer"] for name in ("cpu", path.stem)
+    )
+    differs = {key for key, value in other.items() if value != cpu[key]}
     assert differs <= set(config.UNTRACKED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -82,7 +83,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         MedgraftError: it cannot be written there, as into a model, whose seal it would break.
     """
-    if sealed := [above for above in path.resolve().parents if (above / "champion.json").is_file()]:
+    above = Path(os.path.realpath(path)).parents  # `resolve` raises over links in a circle
+    if sealed := [folder for folder in above if (folder / "champion.json").is_file()]:
         raise MedgraftError(f"{path}: {sealed[0]} is a model, and sealed: expected another folder")
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as place:
