@@ -1,38 +1,47 @@
-"""A result says how to make it again."""
+"""Where a result comes from: the commit, and whether that is what ran."""
 
-import html
-import re
-import shlex
+import shutil
+import subprocess
 
 import pytest
-import yaml
 
-from medgraft import composition, config
-from medgraft.preparation.arrays import read_json
-from medgraft.provenance import raw_data
-
-pytestmark = pytest.mark.slow
+from medgraft import composition
+from medgraft.config import write_params
+from medgraft.provenance import provenance
 
 
-def test_report_has_the_command_that_makes_it_again(finished_once):
-    """After the commit that ran, which running it has not changed."""
-    page = (finished_once / "work" / "evaluation" / "report.html").read_text()
-    told = dict(re.findall(r'<dt>(.*?)</dt><dd class="verbatim">(.*?)</dd>', page))
-    assert told["Changed since that commit"] == "false"
-    command = html.unescape(told["To reproduce, in a clone with the same raw data"])
-    checkout, _, repro = command.partition(" && ")
-    assert checkout == f"git checkout {told['Commit']}"
-    assert re.fullmatch("[0-9a-f]{40}", told["Commit"])
-    overrides = shlex.split(repro)[2:]
-    assert shlex.split(repro)[:2] == ["medgraft", "repro"]
-    again = composition.compose(finished_once, [one for one in overrides if one != "--defaults"])
-    assert again == config.read_params(finished_once)
+@pytest.fixture
+def project(root, tmp_path, monkeypatch):
+    """A committed project that chose something; its path and its commit."""
+    for name in ("conf", "dvc.yaml", "params.yaml", "dvc.lock"):
+        (shutil.copytree if (root / name).is_dir() else shutil.copy)(root / name, tmp_path / name)
+    (tmp_path / "design.parquet").write_bytes(b"who trains, who tests")
+    monkeypatch.chdir(tmp_path)
+    git = ("git", "-c", "user.name=me", "-c", "user.email=me@example.org")
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "a"]):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    return tmp_path, head.stdout.strip()
 
 
-def test_champion_tells_the_hash_of_the_folder_it_learned_from(finished_once, tmp_path):
-    """Not of everything that lies in data/."""
-    lock = yaml.safe_load((finished_once / "dvc.lock").read_text())
-    read = {one["path"]: one["md5"] for one in lock["stages"]["preprocess"]["deps"]}
-    made = read_json(finished_once / "work" / "champion" / "champion.json")["made"]
-    assert made["data"] == read["data/breast"]
-    assert raw_data(finished_once, "data/another") == raw_data(tmp_path, "data/breast") == ""
+def test_running_is_no_change(project):
+    """What a run writes of itself is told by the command; anything else was never committed."""
+    root, commit = project
+    composition.record(root, ["experiment=heart", "design.runs=3"])
+    write_params(root, composition.compose_chosen(root))
+    (root / "dvc.lock").write_text("stages: {}\n")
+    told = provenance(root)
+    assert (told["git_commit"], told["git_dirty"]) == (commit, "false")
+    repro = "medgraft repro experiment=heart design.runs=3"
+    assert told["reproduce"] == f"git checkout {commit} && {repro}"
+    assert told["data"] == "unknown (dvc.lock does not name it)"
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    assert provenance(root)["git_dirty"] == "true"
+
+
+def test_what_no_overrides_say_is_not_made_up(project):
+    root, _ = project
+    params = composition.compose_chosen(root)
+    del params["design"]["folds"]
+    write_params(root, params)
+    assert provenance(root)["reproduce"].startswith("unknown (params.yaml holds what no overrides")

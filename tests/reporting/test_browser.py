@@ -35,7 +35,8 @@ def report(binary: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     write(
         folder / "report.html", study=binary.study, evaluation=binary.evaluation, metrics=METRICS,
-        prepared=binary.prepared, figures=figures, notice="Simulated patients.",
+        prepared=binary.prepared, figures=figures,
+        configured=binary.configured("Simulated patients."),
         provenance={"git_commit": "0123abc" * 5, "reproduce": "medgraft repro " * 9},
     )  # fmt: skip
     return folder / "report.html"
