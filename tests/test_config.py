@@ -302,10 +302,11 @@ def test_stage_gets_declared_alone(composed):
     assert flat(track) == {"tracking.uri"}
     evaluate = config.stage_params("evaluate", root=composed)
     assert {name.split(".")[0] for name in flat(evaluate)} == {
-        "seed", "cohort", "task", "metrics", "evaluation",
+        "seed", "cohort", "task", "metrics", "evaluation", "pretrain", "strategies",
     }  # fmt: skip
-    assert {name for name in flat(evaluate) if name.startswith(("cohort", "task"))} == {
-        "cohort.notice", "task.primary",
+    parts = ("cohort", "task", "pretrain")
+    assert {name for name in flat(evaluate) if name.startswith(parts)} == {
+        "cohort.notice", "task.primary", "pretrain.pretext._target_",
     }  # fmt: skip
 
 
