@@ -21,30 +21,8 @@ from medgraft.errors import MedgraftError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from hostile.cohorts import archives, films, genes, scans, sequences, tables  # noqa: E402
-from hostile.typed import (  # noqa: E402
-    anndata_genes,
-    fastq,
-    parquet_genes,
-    parquet_tables,
-    sparse_genes,
-    zipped_tables,
-)
+from hostile.typed import SOUND  # noqa: E402
 
-MAKERS = {
-    "table": tables,
-    "sequence": sequences,
-    "npz": archives,
-    "image": films,
-    "dicom": scans,
-    "expression": genes,
-    "parquet": parquet_tables,
-    "gzip": zipped_tables,
-    "fastq": fastq,
-    "parquet genes": parquet_genes,
-    "h5ad": anndata_genes,
-    "h5ad, sparse": sparse_genes,
-}
 TOKENS = (b"\0", b"\xff", b'"', b"\n", b",", b"nan", b"inf", b"1e309", b"-", b">", b"@", b"../")
 SLOW = 10.0  # seconds after which an input counts as a hang
 
@@ -106,17 +84,17 @@ def main() -> None:
     crashes: Counter[str] = Counter()
     end = time.monotonic() + 60 * chosen.minutes
     with tempfile.TemporaryDirectory() as place:
-        for kind, make in MAKERS.items():
+        for kind, make in SOUND.items():
             (Path(place) / kind).mkdir()
             make(Path(place) / kind)
         while time.monotonic() < end:
-            kind = list(MAKERS)[stream.integers(len(MAKERS))]
+            kind = list(SOUND)[stream.integers(len(SOUND))]
             suffix, outcome = attack(Path(place) / kind, stream)
             crashed = outcome not in ("read", "refused")
             told[kind, "crashed" if crashed else outcome] += 1
             if crashed:
                 crashes[f"{kind} {suffix}: {outcome}"] += 1
-    for kind in MAKERS:
+    for kind in SOUND:
         counts = {what: told[kind, what] for what in ("read", "refused", "crashed")}
         print(f"{kind:14}", ", ".join(f"{number} {what}" for what, number in counts.items()))
     for text, number in crashes.most_common():

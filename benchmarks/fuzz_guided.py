@@ -24,26 +24,16 @@ from medgraft.errors import MedgraftError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from hostile.cohorts import archives, films, genes, scans, sequences, tables  # noqa: E402
-from hostile.typed import (  # noqa: E402
-    anndata_genes,
-    fastq,
-    parquet_genes,
-    parquet_tables,
-    sparse_genes,
-    zipped_tables,
-)
+from hostile.typed import SOUND  # noqa: E402
 
-TYPED = (parquet_tables, zipped_tables, fastq, parquet_genes, anndata_genes, sparse_genes)
-MAKERS = (tables, sequences, archives, films, scans, genes, *TYPED)
 LONGEST = 16_384  # bytes of an input
 
 
 def targets(place: Path) -> list[Path]:
     """One file of each kind in each of the sound cohorts: descriptions, tables, what they name."""
     chosen = []
-    for make in MAKERS:
-        folder = place / make.__name__
+    for name, make in SOUND.items():
+        folder = place / name
         folder.mkdir()
         make(folder)
         own = [path for path in sorted(folder.iterdir()) if "big" not in path.name]

@@ -15,9 +15,11 @@ import polars as pl
 import yaml
 
 from .cohorts import (
+    MAKERS,
     PATIENTS,
     READERS,
     Edit,
+    archives,
     both,
     cell,
     every,
@@ -26,6 +28,7 @@ from .cohorts import (
     project,
     put,
     rows,
+    scans,
     sequences,
     swap,
     tables,
@@ -290,6 +293,19 @@ def zipped_tables(clinic: Path) -> None:
 
 def sparse_genes(clinic: Path) -> None:
     anndata_genes(clinic, rows=True)
+
+
+SOUND = MAKERS | {
+    "npz": archives,
+    "dicom": scans,
+    "parquet": parquet_tables,
+    "gzip": zipped_tables,
+    "fastq": fastq,
+    "parquet genes": parquet_genes,
+    "h5ad": anndata_genes,
+    "h5ad, sparse": sparse_genes,
+}
+"""Every kind of sound cohort by name: what is fuzzed."""
 
 
 def matrix(change: Callable[[pl.DataFrame], pl.DataFrame]) -> Edit:
