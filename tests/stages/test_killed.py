@@ -25,13 +25,14 @@ def test_killed_equals_uninterrupted():
     assert "2 kills, all results bit-identical" in ended.stdout, ended.stdout + ended.stderr
 
 
-def begin(folder: Path) -> tuple[subprocess.Popen, Path]:
+def begin(folder: Path, **variables: str) -> tuple[subprocess.Popen, Path]:
     log = folder.with_suffix(".log")
+    own = {"PYTHONPATH": str(folder / "src"), "PYTHONUNBUFFERED": "1"}
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "medgraft.cli", "repro", *LONG],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(folder / "src"), "PYTHONUNBUFFERED": "1"},
+            env=os.environ | own | variables,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
@@ -48,10 +49,14 @@ def wait_for_state(folder: Path, process: subprocess.Popen) -> None:
     pytest.fail("nothing was saved within ten minutes")
 
 
-def test_told_to_end_and_begun_twice(tmp_path):
-    """SIGTERM to the command alone: exit code 75; a second command meanwhile is refused."""
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+def test_told_to_end_and_begun_twice(tmp_path, shell):
+    """SIGTERM to the command alone: exit code 75; a second command meanwhile is refused.
+
+    DVC starts stages through the user's shell; without one, as in cron or a container, /bin/sh.
+    """
     folder = clone(tmp_path / "project")
-    process, log = begin(folder)
+    process, log = begin(folder, SHELL=shell)
     try:
         while not log.stat().st_size:  # it holds the checkout before it says anything
             assert process.poll() is None

@@ -1,4 +1,7 @@
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -20,6 +23,9 @@ SAMPLED = {
 def _in_a_project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_STAGE", raising=False)
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 def marker(tmp_path) -> list[dict[str, float]]:
@@ -69,3 +75,24 @@ def test_one_of_the_processes_that_share_a_training_tells(tmp_path, monkeypatch)
     monkeypatch.setenv("LOCAL_RANK", "1")
     run(lambda: None, name="pretrain")
     assert not (tmp_path / "work" / "ran").exists()
+
+
+def test_told_to_end_outside_of_training(tmp_path):
+    """A stage that has nothing to save ends at once, and asks to be started again."""
+    stage = "lambda: (print('begun', flush=True), time.sleep(60))"
+    code = f"import time; from medgraft.stages.run import run; run({stage}, name='evaluate')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout.readline() == "begun\n"
+        process.terminate()
+        _, told = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 75
+    assert told == "evaluate: ended by SIGTERM; the same command goes on\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 from medgraft.config import leads
 from medgraft.construct import complaint
 from medgraft.errors import MedgraftError, Preempted
-from medgraft.stages.ending import Exit, disk_refuses, end_with_parent
+from medgraft.stages.ending import Exit, disk_refuses, end_when_told, end_with_parent
 from medgraft.stages.watch import watched
 
 # Before numpy or torch start their pools: on tensors of small cohorts a second thread gains
@@ -49,6 +49,7 @@ def inputs(params: object, *folders: Path) -> list[str]:
 def run(stage: Callable[[], None], *, name: str) -> None:
     """Run a stage; an error a user can put right ends it with its message and exit code 2."""
     keep_private()
+    end_when_told(name)
     if "DVC_STAGE" in os.environ:
         threading.Thread(target=end_with_parent, daemon=True).start()
     try:
