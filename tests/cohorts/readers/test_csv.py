@@ -1,3 +1,5 @@
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medgraft.cohorts.readers import csv
+from medgraft.cohorts.table import RawTable, joined
 from medgraft.errors import CohortError
 
 NAMES = ("a", "b", "c")
@@ -24,6 +27,50 @@ def test_reads_what_polars_writes(
     table.write_csv(path, quote_style="always")
     found = csv.read(path, expected=NAMES).cells
     assert found.equals(table.select(pl.all().str.strip_chars()))
+
+
+ANY = st.text(st.sampled_from('x1 \u2003\u00e9,"\r\x1f#'), max_size=5)
+LINE = st.lists(ANY | ANY.map('"{}"'.format), max_size=4)
+
+
+@given(lines=st.lists(LINE, max_size=12), newline=st.sampled_from(["\n", "\r\n"]))
+@settings(max_examples=300, deadline=None)
+def test_whoever_splits_the_lines_finds_the_same(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[list[str]], newline: str
+) -> None:
+    """Rows, lines and problems are those of Python's csv alone, be pieces large or small."""
+    path = tmp_path_factory.mktemp("csv") / "table.csv"
+    text = newline.join(["a,b,c", *map(",".join, lines)])
+    path.write_bytes(text.encode())
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for piece in (1, 30, 10**6):
+            patch.setattr(csv, "PIECE", piece)
+            found[piece] = outcome(lambda: csv.read(path, expected=NAMES))
+    found[0] = outcome(lambda: joined(csv.blocks(path, expected=NAMES, rows=2)))
+    alone = io.StringIO(text, newline="")
+    expected = outcome(lambda: csv.parse(alone, expected=NAMES))
+    for one in found.values():
+        assert one == expected.replace(str(csv.REQUEST), str(path))
+
+
+def outcome(read: Callable[[], RawTable]) -> str:
+    """What was read, or the complaint."""
+    try:
+        table = read()
+    except CohortError as error:
+        return str(error)
+    return repr((table.cells.rows(), table.lines.tolist(), table.problems))
+
+
+def test_sound_lines_are_not_read_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large tables would take three times as long."""
+    path = tmp_path / "table.csv"
+    path.write_text('"a",b,c\n' + '1,,"é"\n' * 100)
+    monkeypatch.setattr(csv, "_tables", lambda *_: pytest.fail("read by Python"))
+    assert csv.read(path, expected=NAMES).cells.rows() == [("1", "", "é")] * 100
 
 
 def test_blocks_join_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

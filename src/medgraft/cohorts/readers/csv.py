@@ -3,9 +3,11 @@
 import csv
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,13 +18,22 @@ from medgraft.errors import CohortError
 
 DELIMITERS = ",;\t|"
 BLOCK = 20_000  # rows held as Python objects at a time
+PIECE = 2**25  # bytes of lines that polars splits at a time
 REQUEST = Path("request")
 """What messages call lines that stand in no file."""
+QUOTE = '"'
 EXCEL = re.compile(r'"?sep=.?"?\s*')
 NUL = "holds NUL bytes, expected UTF-8 text (is it UTF-16 or binary?)"
 
 Row = list[str]
-Record = tuple[int, Row]
+
+
+class Record(NamedTuple):
+    """The cells of a record, the line it begins on, and the last: a quoted cell may span lines."""
+
+    begins: int
+    ends: int
+    cells: Row
 
 
 def read(
@@ -58,10 +69,26 @@ def blocks(
     header: bool = True,
     delimiter: str = ",",
     optional: Sequence[str] = (),
-    rows: int = 0,
+    rows: int | None = None,
 ) -> Iterator[RawTable]:
-    """As `read`, at most `rows` lines at a time (0: `BLOCK`); at least one table."""
-    yield from _blocks(path, _lines(path), expected, header, delimiter, optional, rows or BLOCK)
+    """As `read`, at most `rows` lines at a time, else as is convenient; at least one table.
+
+    Polars splits lines up to the first piece with a blank line, another number of cells, a quote
+    inside a cell or whatever else needs a closer look; from there on Python's `csv` reads.
+    """
+    records = _records(path, _lines(path), delimiter)
+    names, first = _begun(path, records, expected, header, optional)
+    begin = done = first.ends if header else 0
+    with opened(path) as file:
+        plain = _newlines(b"".join(islice(file, begin)))
+        while plain and (lines := _next_lines(file, rows)):
+            cells = _split(lines, names, delimiter)
+            if plain := cells is not None:
+                yield RawTable(cells, np.arange(done + 1, done + 1 + len(lines)))
+                done += len(lines)
+    if done == begin or not plain:
+        rest = islice(_lines(path), done, None)
+        yield from _tables(_records(path, rest, delimiter, after=done), names, rows or BLOCK)
 
 
 def parse(
@@ -72,29 +99,25 @@ def parse(
     optional: Sequence[str] = (),
 ) -> RawTable:
     """As `read`, of lines with their ends that stand in no file; the first names the columns."""
-    return joined(_blocks(REQUEST, lines, expected, True, delimiter, optional, BLOCK))
+    records = _records(REQUEST, lines, delimiter)
+    names, _ = _begun(REQUEST, records, expected, True, optional)
+    return joined(_tables(records, names, BLOCK))
 
 
-def _blocks(
+def _begun(
     path: Path,
-    lines: Iterable[str],
+    records: Iterator[Record],
     expected: Sequence[str],
     header: bool,
-    delimiter: str,
     optional: Sequence[str],
-    rows: int,
-) -> Iterator[RawTable]:
-    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
-        raise CohortError(f"{path}: got delimiter {delimiter!r}, expected one character")
-    records = _records(path, lines, delimiter)
+) -> tuple[Row, Record]:
+    """The names of the columns, and the first record, which may hold them."""
     first = next(records, None)
     if first is None:
         raise CohortError(f"{path}: the file is empty")
-    present = {cell.strip() for cell in first[1]}
+    present = {cell.strip() for cell in first.cells}
     known = [*expected, *(name for name in optional if name in present)]
-    names = _names(path, first[1], known, header)
-    kept = records if header else chain([first], records)
-    yield from _tables(kept, names, rows)
+    return _names(path, first.cells, known, header), first
 
 
 stream = blocks
@@ -110,13 +133,15 @@ def header(path: Path) -> tuple[Row, str]:
     lines = _lines(path)
     start = next(lines, "")
     delimiter = max(DELIMITERS, key=start.count)
-    line, first = next(_records(path, chain([start], lines), delimiter), (1, []))
-    names = [cell.strip() for cell in first]
+    first = next(_records(path, chain([start], lines), delimiter), Record(1, 1, []))
+    names = [cell.strip() for cell in first.cells]
     if not names:
         raise CohortError(f"{path}: the file is empty")
     if "" in names:
         number = names.index("") + 1
-        raise CohortError(f"{path}, line {line}: column {number} has no name; name every column")
+        raise CohortError(
+            f"{path}, line {first.begins}: column {number} has no name; name every column"
+        )
     return names, delimiter
 
 
@@ -154,15 +179,20 @@ def _decodable(line: bytes) -> bool:
     return True
 
 
-def _records(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[Record]:
-    """Every record that is not blank, with the line it begins on (a quoted cell may span lines)."""
+def _records(
+    path: Path, lines: Iterable[str], delimiter: str, *, after: int = 0
+) -> Iterator[Record]:
+    """Every record that is not blank, of lines that come `after` so many others."""
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
+        raise CohortError(f"{path}: got delimiter {delimiter!r}, expected one character")
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
-    begins = 1
+    begins = after + 1
     try:
         for row in rows:
+            ends = after + rows.line_num
             if len(row) > 1 or (row and row[0].strip()):
-                yield begins, row
-            begins = rows.line_num + 1
+                yield Record(begins, ends, row)
+            begins = ends + 1
     except csv.Error as error:
         raise CohortError(f"{path}, line {begins}: {error}") from None
 
@@ -191,11 +221,56 @@ def _hint(line: str) -> str:
     return f": is the delimiter {likely!r}?" if likely in line else ""
 
 
+def _next_lines(file: BinaryIO, rows: int | None) -> list[bytes]:
+    return file.readlines(PIECE) if rows is None else list(islice(file, rows))
+
+
+def _newlines(text: bytes) -> bool:
+    """Whether lines end at every `\\n` and nowhere else."""
+    return text.count(b"\r") == text.count(b"\r\n")
+
+
+def _split(lines: list[bytes], names: Row, delimiter: str) -> pl.DataFrame | None:
+    """The cells of lines about which Python's `csv` could have no other opinion."""
+    if len(names) == 1 or not delimiter.isascii() or max(map(len, lines)) > csv.field_size_limit():
+        return None
+    text, cut, cuts = b"".join(lines), delimiter.encode(), len(names) - 1
+    if not _newlines(text) or b"\0" in text or text.startswith(BOM_UTF8) or not _decodable(text):
+        return None
+    if any(line.count(cut) != cuts for line in lines):
+        return None
+    table = pl.read_csv(
+        text,
+        has_header=False,
+        separator=delimiter,
+        quote_char=None,
+        infer_schema=False,
+        empty_string_is_null=False,
+    )
+    cells = table.rename(dict(zip(table.columns, names, strict=True)))
+    if QUOTE.encode() not in text:
+        return _stripped(cells)
+    return _unquoted(cells.with_columns(pl.all().str.strip_suffix("\r")))
+
+
+def _unquoted(cells: pl.DataFrame) -> pl.DataFrame | None:
+    """The cells without the quotes around them; None where a quote is anywhere else."""
+    holds = cells.select(pl.all().str.contains(QUOTE, literal=True).any()).row(0, named=True)
+    cell = pl.col([name for name, any_quote in holds.items() if any_quote])
+    bare = cell.str.strip_chars(QUOTE)
+    taken = cell.str.len_bytes() - bare.str.len_bytes()
+    around = (taken == 0) | ((taken == 2) & cell.str.starts_with(QUOTE) & cell.str.ends_with(QUOTE))
+    sound = (around & ~bare.str.contains(QUOTE, literal=True)).all()
+    if not cells.select(pl.all_horizontal(sound)).item():
+        return None
+    return _stripped(cells.with_columns(bare))
+
+
 def _tables(records: Iterator[Record], names: Row, most: int) -> Iterator[RawTable]:
     rows: list[Row] = []
     lines: list[int] = []
     problems: list[Problem] = []
-    for line, row in records:
+    for line, _, row in records:
         if len(row) != len(names):
             text = f"found {_count(len(row))}, expected {len(names)}"
             problems.append(Problem(line, text))
@@ -222,4 +297,8 @@ def _frame(rows: list[Row], names: Row) -> pl.DataFrame:
         pl.Series(name, column, dtype=pl.String)
         for name, column in zip(names, columns, strict=True)
     ]
-    return pl.DataFrame(series).select(pl.all().str.strip_chars())
+    return _stripped(pl.DataFrame(series))
+
+
+def _stripped(cells: pl.DataFrame) -> pl.DataFrame:
+    return cells.select(pl.all().str.strip_chars())
