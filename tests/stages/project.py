@@ -78,6 +78,23 @@ def ran(output: str) -> list[str]:
     return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
 
 
+def results(folder: Path) -> dict[str, bytes]:
+    """What was made from the data, by name: every file of `EQUAL`."""
+    work = folder / "work"
+    files = [path for pattern in EQUAL for path in work.glob(pattern) if path.is_file()]
+    return {path.relative_to(work).as_posix(): path.read_bytes() for path in files}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
+    return subprocess.check_output(["git", *who, *arguments], cwd=folder, text=True)
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Results")
+
+
 def replace(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert text.count(old) == 1, f"{path} holds {old!r} {text.count(old)} times"

@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import shutil
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from .project import STRATEGIES, done, dvc, medgraft, python, ran
+from .project import STRATEGIES, commit, done, dvc, git, medgraft, python, ran
 from .test_pipeline import ALL, JUDGED
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -23,16 +22,6 @@ SGD = ("-S", "optimizer@finetune.optimizer=sgd", "-S", "finetune.optimizer.lr=0.
 # What `dvc exp show` lists besides results and parameters.
 FILES = "src.*|work.*|conf"
 STORE = "sqlite:///mlflow/mlflow.db"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
-    return subprocess.check_output(["git", *who, *arguments], cwd=folder, text=True)
-
-
-def commit(folder: Path) -> None:
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "Results")
 
 
 def drain(folder: Path) -> None:

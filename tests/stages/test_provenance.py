@@ -11,6 +11,8 @@ from medgraft import composition, config
 from medgraft.preparation.arrays import read_json
 from medgraft.provenance import raw_data
 
+from .project import SMALL, commit, done, git, medgraft, ran, results
+
 pytestmark = pytest.mark.slow
 
 
@@ -31,3 +33,18 @@ def test_champion_tells_the_hash_of_the_folder_it_learned_from(finished_once, tm
     made = read_json(finished_once / "work" / "champion" / "champion.json")["made"]
     assert made["data"] == read["data/breast"]
     assert raw_data(finished_once, "data/another") == raw_data(tmp_path, "data/breast") == ""
+
+
+def test_old_commit_gives_what_was_stored(finished, tmp_path):
+    """The same bits, where nothing was ever run, and the settings have been others since."""
+    stored = results(finished)
+    commit(finished)
+    first = git(finished, "rev-parse", "HEAD").strip()
+    done(medgraft(finished, "repro", *SMALL, "trainer.max_steps=20"))
+    assert results(finished) != stored
+    commit(finished)
+    colleague = tmp_path / "colleague"
+    git(tmp_path, "clone", "--quiet", str(finished), str(colleague))
+    git(colleague, "checkout", "--quiet", first)
+    assert {"pretrain", "evaluate"} <= set(ran(done(medgraft(colleague, "repro"))))
+    assert results(colleague) == stored
