@@ -265,8 +265,8 @@ def _any_measured(values: NDArray[Any]) -> bool:
 
 
 def _values(measured: list[NDArray[Any]]) -> NDArray[Any]:
-    """Numbers side by side, or the one block as it is."""
-    return measured[0] if measured[0].ndim > 1 else np.column_stack(measured)
+    """Numbers side by side, a column's one after the other; or the one block as it is."""
+    return measured[0] if measured[0].ndim > 1 else np.stack(measured).T
 
 
 def _tests(index: NDArray[np.float64]) -> Objects:

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from medgraft.cohorts.schema import Cohort
 from medgraft.cohorts.table import SHOWN, Problem
 
-SOME = 100_000  # rows turned together
-
 
 @dataclass(frozen=True)
 class Part:
@@ -86,13 +84,13 @@ class Parts:
         if self.file is None:
             # `__exit__` closes it.
             self.file = tempfile.TemporaryFile(prefix="medgraft.")  # noqa: SIM115
-        np.ascontiguousarray(values).tofile(self.file)
+        np.ascontiguousarray(values.T).tofile(self.file)
 
     def whole(self) -> Cohort:
         """All parts as one; who and where are in the order of the file."""
         first, every = self.parts[0], self.parts
         if len(every) == 1:
-            return first
+            return replace(first, values=np.ascontiguousarray(first.values))
         rows = sum(len(part) for part in every)
         split = [part.split for part in every if part.split is not None]
         return replace(
@@ -117,14 +115,18 @@ class Parts:
         if self.file is None:
             return like
         self.file.flush()
-        written = np.memmap(self.file, like.dtype, mode="r", shape=(rows, like.shape[1]))
-        with tempfile.TemporaryFile(prefix="medgraft.") as turned:
-            for start in range(0, rows, SOME):
-                for place, column in enumerate(written[start : start + SOME].T):
-                    turned.seek((place * rows + start) * like.itemsize)
-                    np.ascontiguousarray(column).tofile(turned)
-            turned.flush()
-            return np.memmap(turned, like.dtype, mode="r", shape=written.shape, order="F")
+        begin = done = 0
+        width, size = like.shape[1], like.itemsize
+        with tempfile.TemporaryFile(prefix="medgraft.") as joined:
+            for part in filter(len, self.parts):
+                shape = (width, len(part))
+                written = np.memmap(self.file, like.dtype, "r", offset=begin, shape=shape)
+                for place, column in enumerate(written):
+                    joined.seek((place * rows + done) * size)
+                    column.tofile(joined)
+                begin, done = begin + written.nbytes, done + len(part)
+            joined.flush()
+            return np.memmap(joined, like.dtype, mode="r", shape=(rows, width), order="F")
 
 
 def _without_values(part: Cohort) -> Cohort:
