@@ -95,8 +95,8 @@ def results_alone(chosen: argparse.Namespace) -> Iterator[None]:
 
 
 def as_json(told: Any) -> str:
-    """What programs read; there is no NaN in JSON."""
-    return json.dumps(told, indent=2, allow_nan=False)
+    """What programs read; there is no NaN in JSON, and a path is text."""
+    return json.dumps(told, indent=2, allow_nan=False, default=os.fspath)
 
 
 def run_compose(chosen: argparse.Namespace) -> int:
@@ -130,8 +130,7 @@ def run_draft(chosen: argparse.Namespace) -> int:
     files, folder = chosen.files, chosen.into
     made = draft(files, outcome=chosen.outcome, patient=chosen.patient, name=folder.resolve().name)
     write(made, files, folder)
-    print(printable(made.table()))
-    print(f"\nCheck every line of {folder / 'cohort.yaml'}, then:\n\n  {made.command(folder)}")
+    print(as_json(made.told(folder)) if chosen.json else printable(made.text(folder)))
     return Exit.DONE
 
 
@@ -249,7 +248,9 @@ def run_onnx(chosen: argparse.Namespace) -> int:
     from medgraft.deployment.onnx_export import export
 
     champion = chosen.champion or config.project_root() / CHAMPION
-    print(export(champion, chosen.output).text())
+    with results_alone(chosen):
+        told = export(champion, chosen.output)
+    print(as_json(asdict(told)) if chosen.json else told.text())
     return Exit.DONE
 
 
