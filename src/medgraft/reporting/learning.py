@@ -83,7 +83,7 @@ def _title(curves: Mapping[str, pl.DataFrame]) -> str:
 
 def _caption(study: Study) -> str:
     return (
-        f"Loss of every trained strategy, the mean over its replicas (the trainings for each fold "
-        f"and run; {size(study)}). Each replica keeps the weights of its own lowest validation "
+        f"Loss of every trained strategy, the mean over its replicas (all the times it was "
+        f"trained; {size(study)}). Each replica keeps the weights of its own lowest validation "
         "loss, so what happens later in training is not used."
     )
