@@ -236,15 +236,21 @@ def test_promotion_is_told_to_programs(project, run, monkeypatch):
 def test_answers_are_counted_for_programs(project, run, monkeypatch):
     from medgraft.deployment import predict
 
-    counts = predict.Counts(3, 1, problems="b.problems.csv")
+    counts = predict.Counts(3, 1, problems="b.problems.csv", nameless=1, repeated=[[2, 4]])
     monkeypatch.setattr(predict, "predict", lambda *_: counts)
-    told = json.loads(run("predict", "--input", "a.csv", "--output", "b.csv", "--json")[1])
-    assert told == {
+    _, out, err = run("predict", "--input", "a.csv", "--output", "b.csv", "--json")
+    assert err == (
+        "warning: 1 record has no id; the answers are in the order of the input\n"
+        "warning: 1 id comes more than once, in lines (2, 4); every record has its own answer\n"
+    )
+    assert json.loads(out) == {
         "answered": 3,
         "refused": 1,
         "done": "answered",
         "problems": "b.problems.csv",
         "formulas": 0,
+        "nameless": 1,
+        "repeated": [[2, 4]],
     }
 
 

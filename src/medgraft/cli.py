@@ -205,8 +205,15 @@ def run_predict(chosen: argparse.Namespace) -> int:
 
     champion = chosen.champion or config.project_root() / CHAMPION
     told = predict(champion, chosen.input, chosen.output)
+    warn(told.warnings())
     print(as_json(asdict(told)) if chosen.json else told.text())
     return Exit.DONE
+
+
+def warn(told: str) -> None:
+    """Say it where a program that reads the output does not trip over it."""
+    if told:
+        print(told, file=sys.stderr)
 
 
 def run_promote(chosen: argparse.Namespace) -> int:
@@ -236,6 +243,7 @@ def run_explain(chosen: argparse.Namespace) -> int:
         drawn = record_figure(**vars(single(champion, chosen.input)))
         beside, caption = {chosen.figure: drawn.svg.encode()}, drawn.caption
     told = explain(champion, chosen.input, chosen.output, beside=beside)
+    warn(told.warnings())
     if caption:
         with results_alone(chosen):
             print(printable(caption))  # the title tells who it is
