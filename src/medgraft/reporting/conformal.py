@@ -74,7 +74,7 @@ def _caption(study: Study, sets: Sets) -> str:
         else "An interval holds every value that is not implausible for the patient. "
     )
     refused = "".join(
-        f" Class-conditional sets were not made: {c.why}."
+        f" No sets were made that keep the promise within every class: that {c.why}."
         for c in sets.coverage
         if c.method == EACH and c.why and c.group == EVERYONE
     )
