@@ -81,7 +81,7 @@ def test_exit_codes_have_one_home():
 
 def test_json_is_documented(root):
     page = (root / "docs" / "commands.md").read_text()
-    listed = re.findall(r"^\| `(\w+) --json` \|", page, re.MULTILINE)
+    listed = re.findall(r"^\| `([\w-]+) --json` \|", page, re.MULTILINE)
     speak = [
         name
         for name in COMMANDS
@@ -236,15 +236,58 @@ def test_promotion_is_told_to_programs(project, run, monkeypatch):
 def test_answers_are_counted_for_programs(project, run, monkeypatch):
     from medgraft.deployment import predict
 
-    counts = predict.Counts(3, 1, problems="b.problems.csv")
+    counts = predict.Counts(3, 1, problems="b.problems.csv", nameless=1, repeated=[[2, 4]])
     monkeypatch.setattr(predict, "predict", lambda *_: counts)
-    told = json.loads(run("predict", "--input", "a.csv", "--output", "b.csv", "--json")[1])
-    assert told == {
+    _, out, err = run("predict", "--input", "a.csv", "--output", "b.csv", "--json")
+    assert err == (
+        "warning: 1 record has no id; the answers are in the order of the input\n"
+        "warning: 1 id comes more than once, in lines (2, 4); every record has its own answer\n"
+    )
+    assert json.loads(out) == {
         "answered": 3,
         "refused": 1,
         "done": "answered",
         "problems": "b.problems.csv",
         "formulas": 0,
+        "nameless": 1,
+        "repeated": [[2, 4]],
+    }
+
+
+def test_exported_model_is_told_to_programs(project, run, monkeypatch):
+    """What torch says on its way goes to the errors."""
+    from medgraft.deployment import onnx_export
+
+    def export(_, target):
+        print("torch traces")
+        return onnx_export.Exported(target, Path("model.onnx.json"), 4, 2e-7)
+
+    monkeypatch.setattr(onnx_export, "export", export)
+    code, out, err = run("onnx", "--output", "model.onnx", "--json")
+    assert (code, err) == (0, "torch traces\n")
+    assert json.loads(out) == {
+        "model": "model.onnx",
+        "told": "model.onnx.json",
+        "replicas": 4,
+        "difference": 2e-7,
+    }
+
+
+def test_drafted_description_is_told_to_programs(run, tmp_path, monkeypatch):
+    """The kinds and remarks of the table, and the command to go on with; no value of a patient."""
+    monkeypatch.chdir(tmp_path)
+    for site in ("large", "small"):
+        rows = "".join(f"p{n},{50 + n},{n % 2}\n" for n in range(20))
+        Path(f"{site}.csv").write_text(f"who,age,died\n{rows}")
+    asked = ("init-cohort", "large.csv", "small.csv", "--outcome=died", "--patient=who")
+    told = json.loads(run(*asked, "--into=mine", "--json")[1])
+    assert run(*asked, "--into=mine2")[1].endswith(told["command"].replace("mine", "mine2") + "\n")
+    assert told == {
+        "description": "mine/cohort.yaml",
+        "sites": ["large", "small"],
+        "columns": {"age": {"kind": "number", "remark": "state the unit"}},
+        "command": "medgraft repro cohort=own cohort.folder=mine 'cohort.source=[large]' "
+        "'cohort.target=[small]' cohort.outcome.target=died",
     }
 
 

@@ -50,6 +50,7 @@ def pipeline(commands: Commands) -> None:
     draft.add_argument("--outcome", required=True, help="the column to be predicted")
     draft.add_argument("--patient", help="the column that tells patients apart (else: every row)")
     takes_folder(draft, "--into", required=True, help="folder of the cohort")
+    speaks_json(draft)
 
     fetch = commands.add_parser(
         "fetch",
@@ -130,6 +131,7 @@ def models(commands: Commands) -> None:
     )
     takes_file(onnx, "--output", required=True, help="the model; <output>.json tells its inputs")
     takes_folder(onnx, "--champion", help="folder of the model (work/champion)")
+    speaks_json(onnx)
 
     checkpoint = commands.add_parser(
         "checkpoint",

@@ -95,8 +95,8 @@ def results_alone(chosen: argparse.Namespace) -> Iterator[None]:
 
 
 def as_json(told: Any) -> str:
-    """What programs read; there is no NaN in JSON."""
-    return json.dumps(told, indent=2, allow_nan=False)
+    """What programs read; there is no NaN in JSON, and a path is text."""
+    return json.dumps(told, indent=2, allow_nan=False, default=os.fspath)
 
 
 def run_compose(chosen: argparse.Namespace) -> int:
@@ -130,8 +130,7 @@ def run_draft(chosen: argparse.Namespace) -> int:
     files, folder = chosen.files, chosen.into
     made = draft(files, outcome=chosen.outcome, patient=chosen.patient, name=folder.resolve().name)
     write(made, files, folder)
-    print(printable(made.table()))
-    print(f"\nCheck every line of {folder / 'cohort.yaml'}, then:\n\n  {made.command(folder)}")
+    print(as_json(made.told(folder)) if chosen.json else printable(made.text(folder)))
     return Exit.DONE
 
 
@@ -206,8 +205,15 @@ def run_predict(chosen: argparse.Namespace) -> int:
 
     champion = chosen.champion or config.project_root() / CHAMPION
     told = predict(champion, chosen.input, chosen.output)
+    warn(told.warnings())
     print(as_json(asdict(told)) if chosen.json else told.text())
     return Exit.DONE
+
+
+def warn(told: str) -> None:
+    """Say it where a program that reads the output does not trip over it."""
+    if told:
+        print(told, file=sys.stderr)
 
 
 def run_promote(chosen: argparse.Namespace) -> int:
@@ -237,6 +243,7 @@ def run_explain(chosen: argparse.Namespace) -> int:
         drawn = record_figure(**vars(single(champion, chosen.input)))
         beside, caption = {chosen.figure: drawn.svg.encode()}, drawn.caption
     told = explain(champion, chosen.input, chosen.output, beside=beside)
+    warn(told.warnings())
     if caption:
         with results_alone(chosen):
             print(printable(caption))  # the title tells who it is
@@ -249,7 +256,9 @@ def run_onnx(chosen: argparse.Namespace) -> int:
     from medgraft.deployment.onnx_export import export
 
     champion = chosen.champion or config.project_root() / CHAMPION
-    print(export(champion, chosen.output).text())
+    with results_alone(chosen):
+        told = export(champion, chosen.output)
+    print(as_json(asdict(told)) if chosen.json else told.text())
     return Exit.DONE
 
 

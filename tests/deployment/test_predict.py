@@ -132,6 +132,26 @@ def test_identifiers_are_never_shown(ward, tmp_path, capsys):
     assert "ID2" not in told.out + told.err
 
 
+def test_records_without_an_id_of_their_own_are_told(ward, tmp_path, monkeypatch, capsys):
+    """All are answered, wherever blocks end; where they stand is said, and never who they are."""
+    monkeypatch.setattr(reading, "BLOCK", 5)
+    ids = [f"ID{n}" for n in range(len(ward.raw))]
+    ids[3], ids[17], ids[40] = "ID7", "", "ID7"
+    ids[20] = "ID50"
+    ward.raw.with_columns(id=pl.Series(ids)).write_csv(tmp_path / "new.csv")
+    assert ask(ward, tmp_path / "new.csv", tmp_path / "a.csv") == 0
+    out, err = capsys.readouterr()
+    assert out == "60 records: 60 answered, 0 refused\n"
+    assert err == (
+        "warning: 1 record has no id; the answers are in the order of the input\n"
+        "warning: 2 ids come more than once, in lines (5, 9, 42), (22, 52); "
+        "every record has its own answer\n"
+    )
+    assert answers(tmp_path / "a.csv")["id"].to_list() == ids
+    told = predict(ward.champion, tmp_path / "new.csv", tmp_path / "b.csv")
+    assert (told.nameless, told.repeated) == (1, [[5, 9, 42], [22, 52]])
+
+
 def test_packed_files_are_read_and_written(ward, tmp_path):
     plain = ward.cohort / "small.csv"
     packed = tmp_path / "new.csv.gz"
@@ -147,6 +167,8 @@ def test_anonymous_file_is_answered(ward, tmp_path):
     ward.raw.drop("id").write_csv(tmp_path / "new.csv")
     predict(ward.champion, tmp_path / "new.csv", tmp_path / "answers.csv")
     assert answers(tmp_path / "answers.csv").columns[0] == "predicted"
+    told = predict(ward.champion, tmp_path / "new.csv", tmp_path / "answers.csv")
+    assert (told.nameless, told.repeated) == (60, [])
 
 
 def test_typo_refuses_the_file(ward, tmp_path, capsys):

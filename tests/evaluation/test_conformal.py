@@ -154,14 +154,14 @@ def rare(stream):
 
 def test_few_validation_patients_are_refused():
     assert found(make_study({"tuned": 1.0}), level=0.95) == (
-        "sets at 95% need 19 validation patients in every fold; the smallest has 15"
+        "sets at 95% need 19 validation patients for every model; the fewest are 15"
     )
 
 
 def test_few_of_a_class_leave_the_class_out():
     sets = found(make_study({"tuned": 1.0}))
     (missing,) = (c for c in sets.coverage if c.method == EACH)
-    assert missing.why == "needs 9 validation patients of each class in every fold; one has 7"
+    assert missing.why == "needs 9 validation patients of each class for every model; one has 7"
     assert np.isnan(missing.value)
 
 

@@ -92,7 +92,7 @@ def test_correction_helps_who_is_too_sure():
         assert slope.low < 1 < slope.high
         assert scores[method, "log_loss"].change_high < 0
     assert refused == {
-        "isotonic": "needs 1,000 validation patients in every fold; one has 60",
+        "isotonic": "needs 1,000 validation patients for every model; one has 60",
     }
 
 

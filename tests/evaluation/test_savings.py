@@ -70,7 +70,7 @@ def test_better_than_everyone_together_is_said():
     saved = patients_saved(sizes, Auroc(), reference="scratch", draws=200, seed=0)
     assert saved is not None
     assert saved.told(saved.savings[0]) == (
-        "20 patients with fine_tune do more than all 160 training patients of a fold with scratch "
+        "20 patients with fine_tune do more than all 160 training patients of a model with scratch "
         "(95 % CI: more than 160)"
     )
 

@@ -68,7 +68,7 @@ def test_few_cases_are_refused():
     study = make_study({"tuned": 1.0})
     few = np.where(np.arange(60) < 57, 0.0, 1.0)
     assert judged(replace(study, everyone=few)) == (
-        "it needs 5 validation cases in every fold; one has 1"
+        "it needs 5 validation cases for every model; one has 1"
     )
 
 

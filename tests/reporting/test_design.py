@@ -6,11 +6,12 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from medgraft.config import Strategy
+from medgraft.config import Strategy, task_kinds
 from medgraft.preparation.arrays import read
 from medgraft.reporting import card, checklists
 from medgraft.reporting.design import Configured, handed_over, listed, source_use
 
+from .drawn import readings
 from .papers import facts
 from .simulated import LOGISTIC, PRETEXT, STRATEGIES, simulate
 
@@ -57,6 +58,17 @@ def test_given_split_is_no_cross_validation(split):
         "divided 1",
     ):
         assert false not in split
+
+
+@pytest.mark.parametrize("task", task_kinds())
+def test_given_split_has_no_folds(task, tmp_path):
+    """Neither on the page nor in a figure's caption or the reason why there is none."""
+    told = simulate(tmp_path, task=task, runs=1, patients=90, tested=40)
+    read = readings(told, tmp_path)
+    captions = [figure["caption"] for figure in read["figures"].values()]
+    reasons = [str(one["why"]) for one in read.values() if "why" in one]
+    page = re.sub(r"(?s)<(style|svg).*?</\1>|<[^>]*>", "", told.report())
+    assert re.findall(r"[^.]*\bfolds?\b[^.]*", " ".join([page, *captions, *reasons])) == []
 
 
 def test_single_model_has_no_mean(split):

@@ -14,10 +14,10 @@ ACCOUNTING = [
 ]  # fmt: skip
 
 
-def drawn(accounting):
+def drawn(accounting, **told):
     study = SimpleNamespace(patients=70, runs=10)
     with house_style():
-        return flow_figure(study, accounting, target=["ward", "clinic"], networks=20)
+        return flow_figure(study, accounting, target=["ward", "clinic"], networks=20, **told)
 
 
 def texts(figure) -> list[str]:
@@ -39,6 +39,13 @@ def test_every_row_is_in_a_box():
     ]
     title = "1,390 rows of the source and 79 of the target were used; 111 left out"
     assert drawn(ACCOUNTING).title == title
+
+
+def test_checkpoint_was_not_trained_on_the_source():
+    assert texts(drawn(ACCOUNTING, published=True))[3] == (
+        "20 networks from a published\ncheckpoint, not trained on them,\n"
+        "for strategies that use the source"
+    )
 
 
 def test_rare_reasons_are_counted():

@@ -1,6 +1,8 @@
 import json
 import re
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -186,9 +188,11 @@ def test_missing_audit_names_file(binary, tmp_path):
 
 def test_thresholds_and_open_plans_are_told(tmp_path):
     """A row for each strategy, with its shares; a plan without an upper limit says "or more"."""
-    many = simulate(tmp_path / "many", patients=160)
+    some = {name: STRATEGIES[name] for name in ("scratch", "fine_tune")}
+    weak = {"weak": (0.62, True, 33, "Sees hardly more.")}
+    many = simulate(tmp_path / "many", patients=160, strategies=some | weak)
     told = readings(many, tmp_path)
-    plan = told["sample_size"]["plans"]["fine_tune"]
+    plan = told["sample_size"]["plans"]["weak"]
     plan |= {"patients": 340.0, "low": 120.0, "high": None}
     write_json(told, many.folder / "readings.json")
     html = many.report()
@@ -200,3 +204,23 @@ def test_thresholds_and_open_plans_are_told(tmp_path):
             cell = f"{shown(rate['value'])} [{shown(rate['low'])}, {shown(rate['high'])}]"
             assert cell in cells.split("</tr>")[0]
     assert "340 [120 or more]" in html
+    # More patients are needed for what is open alone; of the others it says that they are not.
+    settle = html.split('id="sample-size"')[1].split("</table>")[0]
+    assert re.findall(r'<th scope="row">(.*?)</th>', settle) == ["weak"]
+    assert "Settled by this study: fine_tune (helps). What is still open:" in settle
+
+
+def test_nothing_open_needs_no_plan(binary, tmp_path):
+    compared = {
+        name: row | {"verdict": "harms"}
+        for name, row in binary.evaluation.verdict["strategies"].items()
+    }
+    verdict = binary.evaluation.verdict | {"strategies": compared}
+    settled = replace(binary.evaluation, verdict=verdict)
+    told = replace(binary, evaluation=settled, folder=tmp_path)
+    shutil.copytree(binary.folder / "prepared", tmp_path / "prepared")
+    shutil.copytree(binary.folder / "finetuned", tmp_path / "finetuned")
+    readings(told, tmp_path)
+    html = told.report()
+    assert "linear_probe (harms), source_only (harms). Nothing is open.</p>" in html
+    assert "plans-table" not in html

@@ -63,7 +63,7 @@ def test_undefined_labels_are_counted(tmp_path):
     figure = multilabel.figures["labels"]
     assert np.isnan(label_areas(multilabel.study, multilabel.study.strategies["scratch"])[2])
     assert "fracture" not in figure.title
-    assert "1 label without a case and a non-case in any test fold is undefined" in figure.caption
+    assert "1 label without a case and a non-case in any test part is undefined" in figure.caption
 
 
 def test_events_and_follow_up_are_told(survival):

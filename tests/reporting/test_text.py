@@ -66,7 +66,7 @@ def test_score_admits_undefined_draws(value, low, high, undefined, expected):
     found = {"value": value, "low": low, "high": high, "undefined": undefined}
     assert text.score({**found, "silent_folds": 0, "folds": 50}, draws=100) == expected
     assert text.score({**found, "silent_folds": 3, "folds": 50}, draws=100) == (
-        f"{expected} (3 of 50 folds have nothing to compare)"
+        f"{expected} (3 of 50 test parts have nothing to compare)"
     )
 
 

@@ -71,6 +71,20 @@ class Draft:
         rows += [(name, one.entry["kind"], one.remark) for name, one in self.guesses.items()]
         return "\n".join(f"{a:{width}}  {b:10}  {c}".rstrip() for a, b, c in rows)
 
+    def text(self, folder: Path) -> str:
+        """For the terminal: the table, and what to do next."""
+        then = f"Check every line of {folder / NAME}, then:\n\n  {self.command(folder)}"
+        return f"{self.table()}\n\n{then}"
+
+    def told(self, folder: Path) -> dict[str, Any]:
+        """The same for programs."""
+        columns = {
+            name: {"kind": one.entry["kind"], "remark": one.remark}
+            for name, one in self.guesses.items()
+        }
+        places = {"description": folder / NAME, "sites": self.sites}
+        return places | {"columns": columns, "command": self.command(folder)}
+
     def command(self, folder: Path) -> str:
         """How the pipeline is run on it."""
         return command(folder, self.sites, self.outcome)

@@ -16,9 +16,10 @@ from medgraft.cohorts.table import RawTable
 from medgraft.deployment import reading, writing
 from medgraft.deployment.attribution import Explain, explainer
 from medgraft.deployment.model import TOO_FAR
+from medgraft.deployment.names import Names, name_of
 from medgraft.deployment.novelty import Novelty
 from medgraft.deployment.novelty import read as read_novelty
-from medgraft.deployment.predict import Counts, formulas, name_of, refuse_overwriting
+from medgraft.deployment.predict import Counts, refuse_overwriting
 from medgraft.deployment.records import Records, records_of
 from medgraft.errors import MedgraftError
 from medgraft.tasks import task as tasks
@@ -202,8 +203,7 @@ def explain(
     model, table = asked(champion, source)
     found = model.explain(table.cells)
     lines = np.asarray(table.lines)[found["record"].to_numpy()] if len(found) else []
-    named = name_of(model.records, table)
-    patient = [column.gather(found["record"]) for column in named]
+    patient = [column.gather(found["record"]) for column in name_of(model.records, table)]
     broken = pl.DataFrame(
         {
             "line": [problem.line for problem in table.problems],
@@ -218,9 +218,6 @@ def explain(
         for path, data in others.items():
             writing.put(path, data)
     refused = rows.filter(pl.col("problem") != "")["line"].n_unique()
-    return Counts(
-        rows["line"].n_unique() - refused,
-        refused,
-        "explained",
-        formulas=sum(formulas(column) for column in named),
-    )
+    names = Names()
+    names.add(model.records, table)
+    return Counts(rows["line"].n_unique() - refused, refused, "explained", **names.told())

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,9 @@ import polars as pl
 from medgraft.cohorts.table import RawTable
 from medgraft.deployment import writing
 from medgraft.deployment.model import Model, load
+from medgraft.deployment.names import NAME, Names, name_of, warned
 from medgraft.deployment.reading import Incoming, incoming
-from medgraft.deployment.records import Records
 from medgraft.errors import MedgraftError
-
-NAME = "record"  # the column that says which file or sequence an answer is about
-FORMULA = r"^[=+\-@\t\r]"  # https://owasp.org/www-community/attacks/CSV_Injection
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,8 @@ class Counts:
 
     `problems` names the file that lists the refused ones, where there is one. `formulas` is how
     many records have a name that a spreadsheet would carry out; it is written as it came, since
-    with another name an answer could not be joined to its record.
+    with another name an answer could not be joined to its record. `nameless` is how many have none;
+    `repeated` the lines of every name that comes more than once.
     """
 
     answered: int
@@ -37,6 +35,8 @@ class Counts:
     done: str = "answered"
     problems: str = ""
     formulas: int = 0
+    nameless: int = 0
+    repeated: list[list[int]] = field(default_factory=list)
 
     def text(self) -> str:
         """For the terminal: a line, and one more where a spreadsheet would carry out a name."""
@@ -44,6 +44,10 @@ class Counts:
         told = f"{records:,} record{'' if records == 1 else 's'}: {self.answered:,} {self.done}"
         where = f" (see {self.problems or 'column problem'})" if self.refused else ""
         return f"{told}, {self.refused:,} refused{where}{self._warning()}"
+
+    def warnings(self) -> str:
+        """For whoever joins the answers to the records; empty where every record has its own id."""
+        return warned(self.nameless, self.repeated)
 
     def _warning(self) -> str:
         if not self.formulas:
@@ -74,7 +78,7 @@ def predict(champion: Path, source: Path, target: Path) -> Counts:
     refuse_overwriting(source, target, beside)
     model = load(champion)
     new = incoming(model.records, source)
-    asked, answered, refused, strange = replace(model, records=new.records), 0, 0, 0
+    asked, answered, refused, names = replace(model, records=new.records), 0, 0, Names()
     with ExitStack() as stack:
         answers = stack.enter_context(writing.table(target))
         problems: writing.Writer | None = None
@@ -85,11 +89,11 @@ def predict(champion: Path, source: Path, target: Path) -> Counts:
                 problems = problems or stack.enter_context(writing.table(beside))
                 problems.add(wrong)
             answered, refused = answered + len(rows) - len(wrong), refused + len(wrong)
-            strange += sum(formulas(column) for column in name_of(model.records, table))
+            names.add(model.records, table)
     if not refused:
         beside.unlink(missing_ok=True)
     named = beside.name if refused else ""
-    return Counts(answered, refused, problems=named, formulas=strange)
+    return Counts(answered, refused, problems=named, **names.told())
 
 
 def problems_beside(target: Path) -> Path:
@@ -130,19 +134,6 @@ def answer(model: Model, table: RawTable) -> tuple[pl.DataFrame, pl.DataFrame]:
         [pl.Series("line", lines), names.cast(pl.String).alias(NAME), rows["problem"]]
     )
     return rows, wrong.filter(pl.col("problem") != "")
-
-
-def name_of(records: Records, table: RawTable) -> list[pl.Series]:
-    """The column that says whom or what a record is about, where there is one."""
-    patient = [column for column in table.cells if column.name == records.patient]
-    return patient or ([] if table.names is None else [table.names.alias(NAME)])
-
-
-def formulas(names: pl.Series) -> int:
-    """How many names a spreadsheet would take for a formula; numbers, such as -1, are none."""
-    texts = names.cast(pl.String)
-    begins = texts.str.contains(FORMULA) & texts.cast(pl.Float64, strict=False).is_null()
-    return int(begins.sum())
 
 
 def shown(new: Incoming) -> Iterator[RawTable]:

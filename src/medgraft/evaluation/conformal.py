@@ -76,7 +76,7 @@ def conformal(
     held = [len(np.unique(study.everyone_patient[rows])) for _, _, rows, _ in result.validated()]
     if not held or min(held) < need:
         return (
-            f"sets at {level:.0%} need {need} validation patients in every fold; the smallest has "
+            f"sets at {level:.0%} need {need} validation patients for every model; the fewest are "
             f"{min(held, default=0)}"
         )
     calibrated = (min(held), max(held))
@@ -115,7 +115,9 @@ def _of_classes(
     inside = {name: kept[:, np.arange(len(truth)), truth] for name, kept in sets.items()}
     covered = _coverage(study, inside, groups)
     if EACH not in sets:
-        why = f"needs {least(level)} validation patients of each class in every fold; one has {few}"
+        why = (
+            f"needs {least(level)} validation patients of each class for every model; one has {few}"
+        )
         covered.append(Coverage(EACH, "", EVERYONE, study.patients, *(float("nan"),) * 3, why))
     shares = {name: _sizes(kept) for name, kept in sets.items()}
     return Sets(strategy, level, covered, shares, float("nan"), calibrated)

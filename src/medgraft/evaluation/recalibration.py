@@ -101,7 +101,7 @@ def methods(classes: Sequence[str], fewest: int) -> tuple[dict[str, Fit], dict[s
         return offered, {}
     offered["Platt"] = platt
     if fewest < LEAST_ISOTONIC:
-        why = f"needs {LEAST_ISOTONIC:,} validation patients in every fold; one has {fewest:,}"
+        why = f"needs {LEAST_ISOTONIC:,} validation patients for every model; one has {fewest:,}"
         return offered, {"isotonic": why}
     return offered | {"isotonic": isotonic}, {}
 

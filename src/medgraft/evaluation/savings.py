@@ -71,7 +71,7 @@ class Savings:
         interval = f"({self._interval(saving)})"
         if np.isinf(saving.worth):
             return (
-                f"{start} do more than all {self.whole} training patients of a fold with "
+                f"{start} do more than all {self.whole} training patients of a model with "
                 f"{self.reference} {interval}"
             )
         return f"{start} do what {self._few(saving.worth)} do with {self.reference} {interval}"

@@ -104,7 +104,7 @@ def threshold(study: Study, strategy: str, *, aim: Aim, draws: int, seed: int) -
     for run, fold, rows, said in result.validated():
         case = study.everyone[rows] == 1
         if case.sum() < LEAST_CASES:
-            return f"it needs {LEAST_CASES} validation cases in every fold; one has {case.sum()}"
+            return f"it needs {LEAST_CASES} validation cases for every model; one has {case.sum()}"
         chosen.append(aim.choose(said[:, 1], case))
         mine = result.fold[run] == fold
         flagged[run, mine] = result.test[run, mine, 1] >= chosen[-1]

@@ -74,13 +74,13 @@ def _caption(study: Study, sets: Sets) -> str:
         else "An interval holds every value that is not implausible for the patient. "
     )
     refused = "".join(
-        f" Class-conditional sets were not made: {c.why}."
+        f" No sets were made that keep the promise within every class: that {c.why}."
         for c in sets.coverage
         if c.method == EACH and c.why and c.group == EVERYONE
     )
     return (
-        f"{how}How implausible is too implausible was set on {on} validation patients of each fold "
-        f"and is judged on its test patients ({size(study)}; 95 % intervals). Validation patients "
-        "also decided when training stopped, so sets tend to be a little too narrow. Under the "
-        f"dotted line the sets miss the truth more often than they promise.{refused}"
+        f"{how}How implausible is too implausible was set on {on} validation patients of each "
+        f"model and is judged on its test patients ({size(study)}; 95 % intervals). Validation "
+        "patients also decided when training stopped, so sets tend to be a little too narrow. "
+        f"Under the dotted line the sets miss the truth more often than they promise.{refused}"
     )

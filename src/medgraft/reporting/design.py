@@ -33,6 +33,11 @@ class Configured:
     pretext: Target
     notice: str
 
+    @property
+    def published(self) -> bool:
+        """Whether the networks come from others, and none was trained on the source's patients."""
+        return bool(self.pretext["_target_"].endswith(CHECKPOINT))
+
     def of(self, strategy: str) -> Configured:
         """The same of one strategy alone."""
         return replace(self, strategies={strategy: self.strategies[strategy]})
@@ -114,7 +119,7 @@ def source_use(configured: Configured, *, networks: int) -> str:
     uses = {name: one for name, one in configured.strategies.items() if one.uses_source}
     made = (
         "taken from a published checkpoint, not trained on the cohort"
-        if configured.pretext["_target_"].endswith(CHECKPOINT)
+        if configured.published
         else "trained on it"
     )
     start = [

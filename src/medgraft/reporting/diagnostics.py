@@ -111,7 +111,7 @@ def roc(study: Study, evaluation: Evaluation, metric: Metric, *, outcome: str) -
         "roc",
         title=f"Share of pairs ranked correctly: {told}",
         caption=(
-            f"Mean ROC curves ({size(study)}): ranking within each test fold, averaged over folds "
+            f"Mean ROC curves ({size(study)}): ranking within each test part, averaged over parts "
             f"by their pairs of a “{positive}” and a “{negative}”, then over runs. The number is "
             "the area under the curve: the share of such pairs ranked correctly; 0.5 is chance "
             "(grey line)."

@@ -17,7 +17,12 @@ Box = tuple[str, str]
 
 
 def flow_figure(
-    study: Study, accounting: Sequence[Mapping[str, Any]], *, target: Sequence[str], networks: int
+    study: Study,
+    accounting: Sequence[Mapping[str, Any]],
+    *,
+    target: Sequence[str],
+    networks: int,
+    published: bool = False,
 ) -> Figure:
     """Draw rows read, excluded and used of each file, and what is done with them.
 
@@ -25,12 +30,14 @@ def flow_figure(
         study: the target patients who test.
         accounting: `audit.json`'s, one entry for each file.
         target: sites of the target cohort.
-        networks: trained on the source.
+        networks: that strategies start from.
+        published: they come from a checkpoint; else they were trained on the source.
     """
     sides = [
         [one for one in accounting if (one["cohort"] in target) is mine] for mine in (False, True)
     ]
-    source = f"{counted(networks, 'network')} trained on them, for strategies that use the source"
+    made = "from a published checkpoint, not trained on them," if published else "trained on them,"
+    source = f"{counted(networks, 'network')} {made} for strategies that use the source"
     tested = (
         f"{counted(study.patients, 'patient')} predicted in each of {counted(study.runs, 'run')} "
         "by models that had not seen them"

@@ -75,12 +75,12 @@ def _caption(study: Study, *, undefined: int, shown: int) -> str:
     left_out = len(study.classes) - undefined - shown
     told = f" {counted(left_out, 'more label')} told better." if left_out else ""
     lost = (
-        f" {counted(undefined, 'label')} without a case and a non-case in any test fold "
+        f" {counted(undefined, 'label')} without a case and a non-case in any test part "
         f"{'is' if undefined == 1 else 'are'} undefined, and left out of every mean over labels."
         if undefined
         else ""
     )
     return (
-        f"AUROC of each label within test folds, mean of the runs ({size(study)}); 0.5 (grey line) "
+        f"AUROC of each label within test parts, mean of the runs ({size(study)}); 0.5 (grey line) "
         f"is chance. On the right: rows with the label, of those that recorded it.{told}{lost}"
     )

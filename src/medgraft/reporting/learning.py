@@ -78,12 +78,12 @@ def _title(curves: Mapping[str, pl.DataFrame]) -> str:
     if not best:
         return "No strategy has a defined validation loss"
     span = f"{best[0]:,}" if best[0] == best[-1] else f"{best[0]:,} to {best[-1]:,}"
-    return f"Validation loss was lowest after {span} steps, on average over replicas"
+    return f"Validation loss was lowest after {span} steps, on average over trainings"
 
 
 def _caption(study: Study) -> str:
     return (
-        f"Loss of every trained strategy, the mean over its replicas (the trainings for each fold "
-        f"and run; {size(study)}). Each replica keeps the weights of its own lowest validation "
-        "loss, so what happens later in training is not used."
+        f"Loss of every trained strategy, the mean over all times it was trained "
+        f"({size(study)}). Each time, the weights of the lowest validation loss are kept, "
+        "so what happens later in training is not used."
     )

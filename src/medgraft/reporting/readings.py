@@ -42,11 +42,15 @@ MOST = 3
 
 @dataclass(frozen=True)
 class Asked:
-    """How often prediction sets hold the truth, and for what thresholds are chosen."""
+    """How often prediction sets hold the truth, and for what thresholds are chosen.
+
+    published: a checkpoint of others stands for networks trained on the source.
+    """
 
     level: float
     sensitivity: float
     cost: float | None = None
+    published: bool = False
 
 
 def read_off(
@@ -83,7 +87,7 @@ def read_off(
                 study, evaluation, thresholds.Sensitivity(asked.sensitivity), seed=seed
             ),
             "threshold_of_least_cost": _cheapest(study, evaluation, asked.cost, seed=seed),
-            "flow": _flow(study, prepared),
+            "flow": _flow(study, prepared, published=asked.published),
             "shift": _shift(study, prepared, seed=seed),
             "sample_size": _plans(study, evaluation, metric),
         }
@@ -210,12 +214,12 @@ def _cheapest(study: Study, evaluation: Evaluation, cost: float | None, *, seed:
     return told | ({"flagging": aim.without_model(study.outcome == 1)} if figure else {}), figure
 
 
-def _flow(study: Study, prepared: Path) -> Reading:
+def _flow(study: Study, prepared: Path, *, published: bool) -> Reading:
     accounting = read_json(prepared / "audit.json")["accounting"]
     sites = read_json(prepared / "target" / "schema.json")["sites"]
     design = read_design(prepared / "design.parquet").filter(pl.col("use") == "compare")
     networks = design["source_seed"].n_unique()
-    figure = flow_figure(study, accounting, target=sites, networks=networks)
+    figure = flow_figure(study, accounting, target=sites, networks=networks, published=published)
     return {"accounting": accounting}, figure
 
 

@@ -46,11 +46,11 @@ def recalibration_figure(
         "recalibration",
         title=title([one for one in scores if one.metric == names[0]], metrics[names[0]]),
         caption=(
-            "Probabilities as they are (hollow) and corrected on each fold’s validation patients, "
+            "Probabilities as they are (hollow) and corrected on each model’s validation patients, "
             f"judged on its test patients ({size(study)}; means over runs, 95 % intervals, which "
             "may reach beyond a panel). Dotted: ideal, a slope of 1 and an intercept of 0; of the "
-            "other metrics less is better. The title goes by paired differences. The model that "
-            "is served is not corrected by any of these."
+            "other metrics less is better. The title goes by paired differences. What the model "
+            "that is served is corrected by, if at all, is in the model card."
         ),
     )
 

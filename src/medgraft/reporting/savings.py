@@ -43,6 +43,6 @@ def savings_figure(study: Study, savings: Savings, names: Sequence[str]) -> Figu
             f"What each strategy reaches on fewer training patients ({size(study)}). Points: means "
             "over runs with 95 % intervals; lines: the nearest curves that never get worse with "
             f"more patients. How many patients {savings.reference} needs for the same is read off "
-            "between its points, never beyond all training patients of a fold."
+            "between its points, never beyond all training patients of a model."
         ),
     )

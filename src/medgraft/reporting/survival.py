@@ -102,7 +102,7 @@ def over_time(study: Study, names: Sequence[str], *, outcome: Mapping[str, Any])
         ),
         caption=(
             f"Share of pairs ranked rightly: a patient with {outcome['name']} by that time against "
-            f"one followed longer without it ({size(study)}). Within each test fold, weighted for "
+            f"one followed longer without it ({size(study)}). Within each test part, weighted for "
             "censoring, mean of the runs; 0.5 (grey line) is chance."
         ),
     )

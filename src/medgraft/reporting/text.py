@@ -34,11 +34,11 @@ def absent(value: float | None) -> bool:
 
 
 def score(row: Mapping[str, Any], *, draws: int) -> str:
-    """Write "value [low, high]", and in how many draws the metric was undefined, folds silent.
+    """Write "value [low, high]", and in how many draws the metric was undefined, test parts silent.
 
     row: a metric of a strategy, as in metrics.json.
     """
-    silent = f" ({row['silent_folds']} of {row['folds']} folds have nothing to compare)"
+    silent = f" ({row['silent_folds']} of {row['folds']} test parts have nothing to compare)"
     return _score(row, draws=draws) + (silent if row["silent_folds"] else "")
 
 

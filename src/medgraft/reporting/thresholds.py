@@ -49,7 +49,7 @@ def _costs(study: Study, chosen: list[Threshold], aim: Cost) -> Figure:
         ),
         caption=(
             f"A missed case costs as much as {aim.wanted:g} false alarms (evaluation.cost). Each "
-            "strategy at the threshold of least cost, chosen for each fold on its validation "
+            "strategy at the threshold of least cost, chosen for each model on its validation "
             f"patients and judged on its test patients ({size(study)}; means over runs, 95 % "
             "intervals). Dotted: the cheaper of flagging everybody and flagging nobody; to the "
             "right of it a model costs more than it spares."
@@ -72,7 +72,7 @@ def _shares(study: Study, chosen: list[Threshold]) -> Figure:
         title=title(chosen[0]),
         caption=(
             f"Each strategy at the threshold that was to flag {wanted:.0%} of the cases (dotted, "
-            "left), chosen for each fold on its validation patients and judged on its test "
+            "left), chosen for each model on its validation patients and judged on its test "
             f"patients ({size(study)}; means over runs, 95 % intervals). Sensitivity: the share of "
             "the cases that is flagged; specificity: the share of the others that is not. Left of "
             "the dotted line more cases are missed than was meant. Strategies differ in both at "

@@ -40,19 +40,19 @@ def evaluate() -> None:
     )
     result.write(EVALUATION)
     write_answers(EVALUATION, study, result.champion.strategy, level=asked.set_level)
+    configured = Configured(params.strategies, params.pretrain.pretext, params.cohort.notice)
     drawn = read_off(
         study,
         result,
         metrics,
         **PLACES,
-        asked=Asked(asked.set_level, asked.sensitivity, asked.cost),
+        asked=Asked(asked.set_level, asked.sensitivity, asked.cost, configured.published),
         seed=params.seed,
         folder=EVALUATION,
     )
     places: dict[str, Any] = {"prepared": PREPARED, "metrics": metrics}
     places["provenance"] = provenance(PREPARED)
-    told = params.strategies, params.pretrain.pretext, params.cohort.notice
-    places["configured"] = Configured(*told)
+    places["configured"] = configured
     page = EVALUATION / "report.html"
     report.write(page, study=study, evaluation=result, figures=drawn, **places)
     facts = gather(EVALUATION, finetuned=FINETUNED, **places)
