@@ -1,4 +1,4 @@
-"""Servers of the tests' own, on loopback alone: PostgreSQL, an S3 store, MLflow."""
+"""Servers of the tests' own, on loopback alone: PostgreSQL, an S3 store, MLflow, SLURM."""
 
 import os
 import pwd
@@ -161,3 +161,88 @@ def postgres_server(password: str = "") -> Iterator[Postgres]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+SLURM = """\
+ClusterName=tests
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+SlurmdPort={node}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
+RequeueExit=75
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 State=UNKNOWN
+PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+@contextmanager
+def slurm_cluster(folder: Path) -> Iterator[dict[str, str]]:
+    """The environment in which SLURM's commands find a cluster of this machine alone."""
+    programs = ("munged", "slurmctld", "slurmd", "sbatch")
+    path = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
+    found = {name: shutil.which(name, path=path) for name in programs}
+    if os.geteuid() != 0 or not all(found.values()):
+        pytest.skip("needs root and Debian's slurmctld, slurmd, slurm-client and munge")
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    key = folder / "munge.key"
+    key.write_bytes(os.urandom(1024))
+    key.chmod(0o400)
+    host = socket.gethostname().partition(".")[0]
+    told = SLURM.format(host=host, folder=folder, controller=free_port(), node=free_port())
+    (folder / "slurm.conf").write_text(told)
+    own = {"SLURM_CONF": str(folder / "slurm.conf")}
+    munge = {
+        option: folder / f"munge.{option.partition('-')[0]}"
+        for option in ("socket", "pid-file", "log-file", "seed-file")
+    }
+    given = [f"--{option}={place}" for option, place in {"key-file": key, **munge}.items()]
+    commands = [
+        [found["munged"], "--foreground", "--force", *given],
+        [found["slurmctld"], "-D"],
+        [found["slurmd"], "-D"],
+    ]
+    processes = []
+    try:
+        with (folder / "slurm.log").open("wb") as log:
+            for command in commands:
+                processes.append(
+                    subprocess.Popen(
+                        command,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                        env=os.environ | own,
+                    )
+                )
+                time.sleep(1)
+        for _ in range(60):
+            state = subprocess.run(
+                ["sinfo", "--noheader", "--format=%T"],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=os.environ | own,
+            )
+            if state.stdout.strip() == "idle":
+                break
+            time.sleep(0.5)
+        else:
+            pytest.skip(f"SLURM does not run here: {(folder / 'slurm.log').read_text()[-500:]}")
+        yield own
+    finally:
+        for process in reversed(processes):
+            end(process)

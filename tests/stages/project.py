@@ -68,7 +68,7 @@ def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def done(process: subprocess.CompletedProcess[str]) -> str:
     """Its output, once it is known to have succeeded."""
-    assert process.returncode == 0, process.stdout + process.stderr
+    assert process.returncode == 0, process.stdout + (process.stderr or "")
     return process.stdout
 
 

@@ -43,6 +43,14 @@ def test_absent_gpu_is_one_line():
         probabilities(accelerator="gpu")
 
 
+def test_srun_is_told_how_many_tasks_a_node_has(monkeypatch):
+    """Lightning wants `--ntasks-per-node`, and says so; not with a traceback."""
+    for name, value in {"JOB_ID": "1", "JOB_NAME": "study", "NTASKS": "2"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with pytest.raises(StageError, match=r"^trainer: .*Use `--ntasks-per-node=2` instead\.$"):
+        probabilities(devices=2, strategy="ddp")
+
+
 def test_mixed_precision_predicts_alike(expected):
     """bfloat16 keeps 8 bits; after 100 steps that is at most 3 points of a probability."""
     apart = np.abs(probabilities(precision="bf16-mixed") - expected)

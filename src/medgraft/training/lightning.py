@@ -59,7 +59,10 @@ def environment(config: TrainerConfig) -> list[Any]:
     if tasks > 1 and tasks == config.num_nodes * (
         config.devices if config.devices != "auto" else 1
     ):
-        return [SLURMEnvironment(auto_requeue=False)]
+        try:
+            return [SLURMEnvironment(auto_requeue=False)]
+        except RuntimeError as error:  # srun was given --ntasks, not --ntasks-per-node
+            raise StageError(f"trainer: {error}") from None
     return [LightningEnvironment()] if "SLURM_JOB_ID" in os.environ else []
 
 
