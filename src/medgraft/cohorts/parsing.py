@@ -18,6 +18,7 @@ from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.kinds.table import Category, Cell
 from medgraft.cohorts.table import did_you_mean, header_problems
 from medgraft.config import read_yaml
+from medgraft.construct import finite, shown
 from medgraft.errors import CohortError, ConfigError
 
 NAME = "cohort.yaml"
@@ -74,12 +75,12 @@ def _sentence(error: Mapping[str, Any]) -> str:
         case "too_short":
             said = f"needs at least {context['min_length']}"
         case "model_type" | "dict_type" | "model_attributes_type":
-            said = f"expected keys with values, got {error['input']!r}"
+            said = f"expected keys with values, got {shown(error['input'])}"
         case "value_error":
             said = str(context["error"])
         case _:
             expected = error["msg"].replace("Input should be", "expected")
-            said = f"got {error['input']!r}, {expected.replace('valid tuple', 'list in [ ]')}"
+            said = f"got {shown(error['input'])}, {expected.replace('valid tuple', 'list in [ ]')}"
     return f"{'.'.join(location) or 'the file'}: {said}"
 
 
@@ -139,8 +140,28 @@ def _unfit(site: str, measured: Mapping[str, Measured]) -> Iterator[str]:
 
 def _ambiguous_codes(description: CohortDescription) -> Iterator[str]:
     for place, rule in _rules(description):
-        for code in set(rule.codes or ()) & {*description.missing, *rule.missing, *rule.disguised}:
-            yield f"{place}: {code!r} is both a value and a code for missing"
+        values: dict[int | float | str, set[float]] = {}
+        for code, value in (rule.codes or {}).items():
+            values.setdefault(_read_as(code), set()).add(value)
+        for code in map(_read_as, (*description.missing, *rule.missing, *rule.disguised)):
+            if values.pop(code, None):
+                yield f"{place}: {shown(code)} is both a value and a code for missing"
+        yield from (
+            f"{place}: {shown(code)} stands for two values, as a number and as a text"
+            for code, several in values.items()
+            if len(several) > 1
+        )
+
+
+def _read_as(code: int | float | str) -> int | float | str:
+    """What the cells of a code hold: 1, "1" and "1.0" are found in the same ones."""
+    try:
+        number = float(code)
+    except ValueError:
+        return code
+    if not finite(number):  # the word nan
+        return code
+    return int(number) if number.is_integer() else number
 
 
 def _rules(description: CohortDescription) -> Iterator[tuple[str, Rule]]:
