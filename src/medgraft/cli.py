@@ -131,7 +131,8 @@ def run_draft(chosen: argparse.Namespace) -> int:
     made = draft(files, outcome=chosen.outcome, patient=chosen.patient, name=folder.resolve().name)
     write(made, files, folder)
     print(printable(made.table()))
-    print(f"\nCheck every line of {folder / 'cohort.yaml'}, then:\n\n  {made.command(folder)}")
+    command = composition.own_command(folder, made.sites, made.outcome)
+    print(f"\nCheck every line of {folder / 'cohort.yaml'}, then:\n\n  {command}")
     return Exit.DONE
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -434,6 +435,22 @@ def _spelt(value: Any) -> str:
     plain = str(value) if isinstance(value, str) else json.dumps(value)
     quoted = "'" + plain.replace("'", r"\'") + "'"
     return plain if not isinstance(value, str) or _read(plain) == value else quoted
+
+
+def own_command(folder: Path, sites: Sequence[str], outcome: str) -> str:
+    """How the pipeline is run on a described folder: the first site is the source, the last the
+    target.
+
+    What Hydra would read as something else, as a site called 2020 or nan, is quoted for it.
+    """
+    chosen = {
+        "cohort": "own",
+        "cohort.folder": str(folder),
+        "cohort.source": [sites[0]],
+        "cohort.target": [sites[-1]],
+        "cohort.outcome.target": outcome,
+    }
+    return shlex.join(["medgraft", "repro", *_overrides(chosen)])
 
 
 def _read(text: str) -> Any:

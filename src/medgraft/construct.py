@@ -171,7 +171,9 @@ def complaint(text: str) -> str:
 
     A word that no line can hold, as an override of 5,000 digits, loses its middle.
     """
-    short = re.sub(rf"\S{{{WORD},}}", lambda word: shortened(word[0], WORD), SECRETS.sub("", text))
+    short = re.sub(
+        rf"[^\s:]{{{WORD},}}", lambda word: shortened(word[0], WORD), SECRETS.sub("", text)
+    )
     return printable(short)
 
 

@@ -18,7 +18,7 @@ from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.kinds.table import Category, Cell
 from medgraft.cohorts.table import did_you_mean, header_problems
 from medgraft.config import read_yaml
-from medgraft.construct import finite, shown
+from medgraft.construct import shown
 from medgraft.errors import CohortError, ConfigError
 
 NAME = "cohort.yaml"
@@ -139,29 +139,27 @@ def _unfit(site: str, measured: Mapping[str, Measured]) -> Iterator[str]:
 
 
 def _ambiguous_codes(description: CohortDescription) -> Iterator[str]:
+    """A number is found in every spelling of it, the text of one of them among these."""
     for place, rule in _rules(description):
-        values: dict[int | float | str, set[float]] = {}
-        for code, value in (rule.codes or {}).items():
-            values.setdefault(_read_as(code), set()).add(value)
-        for code in map(_read_as, (*description.missing, *rule.missing, *rule.disguised)):
-            if values.pop(code, None):
-                yield f"{place}: {shown(code)} is both a value and a code for missing"
-        yield from (
-            f"{place}: {shown(code)} stands for two values, as a number and as a text"
-            for code, several in values.items()
-            if len(several) > 1
+        values = dict(rule.codes or {})
+        texts, numbers = (
+            {_number(code): code for code in values if isinstance(code, str) is text}
+            for text in (True, False)
         )
+        for code in {*description.missing, *rule.missing, *rule.disguised}:
+            if code in values or _number(code) in (numbers if isinstance(code, str) else texts):
+                yield f"{place}: {shown(code)} is both a value and a code for missing"
+        for number in texts.keys() & numbers.keys():
+            if values[texts[number]] != values[numbers[number]]:
+                code = shown(numbers[number])
+                yield f"{place}: {code} stands for two values, as a number and as a text"
 
 
-def _read_as(code: int | float | str) -> int | float | str:
-    """What the cells of a code hold: 1, "1" and "1.0" are found in the same ones."""
+def _number(code: int | float | str) -> float | None:
     try:
-        number = float(code)
+        return float(code)
     except ValueError:
-        return code
-    if not finite(number):  # the word nan
-        return code
-    return int(number) if number.is_integer() else number
+        return None
 
 
 def _rules(description: CohortDescription) -> Iterator[tuple[str, Rule]]:
