@@ -62,6 +62,15 @@ MISTAKES = {
     "several add up in another order than one, and last bits may differ",
     "trainer.precision=64": "trainer.precision: got '64': "
     "input should be '32', '16-mixed' or 'bf16-mixed'",
+    "finetune.optimizer.lr=0": "finetune.optimizer: lr: got 0: expected a number above 0",
+    "pretrain.optimizer.lr=0.0": "pretrain.optimizer: lr: got 0: expected a number above 0",
+    "strategies=[scratch,scratch]": "strategies.scratch: expected it once, got "
+    "conf/strategies/scratch.yaml and conf/strategies/scratch.yaml",
+    "metrics=[auroc,brier,auroc]": "metrics.auroc: expected it once, got "
+    "conf/metrics/auroc.yaml and conf/metrics/auroc.yaml",
+    "design.sizes=[20,40,20]": "design.sizes: got [20, 40, 20]: 20 is written twice",
+    "cohort.target=[clinic,clinic]": "cohort.target: got ['clinic', 'clinic']: "
+    "'clinic' is written twice",
     f"seed={10**23}": f"seed: got {10**23}: input should be less than 4294967296",
     f"design.runs={10**12}": "design.runs: got 1000000000000: "
     "input should be less than or equal to 10000",
@@ -156,6 +165,41 @@ def test_all_unknown_arguments_are_reported(project):
     wrong = ["+encoder.depth=3", "+finetune.optimizer.beta=0.9"]
     lines = refusal(settle, project, *wrong).splitlines()
     assert [line.split(":")[0] for line in lines] == ["finetune.optimizer", "encoder"]
+
+
+def test_second_strategy_of_one_name_is_refused(project):
+    """A copied file whose first line still names the original took its place without a word."""
+    text = (project / "conf" / "strategies" / "scratch.yaml").read_text()
+    (project / "conf" / "strategies" / "mine.yaml").write_text(text)
+    assert refusal(settle, project, "strategies=[scratch,mine]") == (
+        "strategies.scratch: expected it once, got "
+        "conf/strategies/scratch.yaml and conf/strategies/mine.yaml"
+    )
+    (project / "conf" / "chosen.yaml").write_text(
+        "defaults: [config, {override strategies: [scratch, mine]}, _self_]\n"
+    )
+    assert "expected it once" in refusal(composition.compose, project)
+
+
+LONG = "7" * 4000
+TOO_LONG = [
+    f"seed={LONG}9999",
+    *(f"{key}={LONG}" for key in ("seed", "encoder", "task", "evaluation.reference", "foo")),
+    f"finetune.optimizer.lr={LONG}",
+    f"finetune.optimizer.lr=-{LONG}",
+    f"encoder.widths=[{LONG}]",
+    f"strategies=[x{LONG}]",
+    f"encoder._target_=x{LONG}",
+    "task.primary='" + "long " * 1000 + "'",
+]
+
+
+@pytest.mark.parametrize("override", TOO_LONG, ids=lambda one: one[:25])
+def test_long_value_loses_its_middle(override, project, run):
+    code, _, err = run("compose", override)
+    assert code == 2
+    assert "…" in err
+    assert not re.search("7{300}|(long ){100}", err)
 
 
 FILES = {

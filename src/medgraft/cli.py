@@ -130,7 +130,11 @@ def run_draft(chosen: argparse.Namespace) -> int:
     files, folder = chosen.files, chosen.into
     made = draft(files, outcome=chosen.outcome, patient=chosen.patient, name=folder.resolve().name)
     write(made, files, folder)
-    print(as_json(made.told(folder)) if chosen.json else printable(made.text(folder)))
+    command = composition.own_command(folder, made.sites, made.outcome)
+    if chosen.json:
+        print(as_json(made.told(folder, command)))
+    else:
+        print(printable(made.text(folder, command)))
     return Exit.DONE
 
 

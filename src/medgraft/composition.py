@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ def _hydra(root: Path, overrides: list[str], *, name: str = "config") -> dict[st
         _absent_folder_named(),
         initialize_config_dir(config_dir=str(root / "conf"), version_base="1.3"),
     ):
+        _refuse_twice(name, overrides)
         config = hydra_compose(config_name=name, overrides=overrides)
     written: Any = OmegaConf.to_container(config)
     missing = [key for key, value in dotted(written) if value == "???"]
@@ -111,6 +113,27 @@ def _readable(root: Path, overrides: Iterable[str]) -> None:
             data = path.read_bytes()
             if b"&" in data or not data.isascii():
                 read_yaml(path, most=MOST_NODES)
+
+
+def _refuse_twice(name: str, overrides: list[str]) -> None:
+    """Refuse a strategy or a metric that is named twice, or by two files: Hydra merges them."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+
+    loader = GlobalHydra.instance().config_loader()
+    used: dict[str, list[str]] = {}
+    for one in loader.compute_defaults_list(name, overrides, RunMode.RUN).defaults:
+        path, package = str(one.config_path), one.package or ""
+        if package.startswith(f"{path.rpartition('/')[0]}."):  # of a group of several choices
+            used.setdefault(package, []).append(f"conf/{path}.yaml")
+    several = {package: paths for package, paths in used.items() if len(paths) > 1}
+    if several:
+        raise ConfigError(
+            "\n".join(
+                f"{package}: expected it once, got {' and '.join(paths)}"
+                for package, paths in several.items()
+            )
+        )
 
 
 @contextmanager
@@ -412,6 +435,22 @@ def _spelt(value: Any) -> str:
     plain = str(value) if isinstance(value, str) else json.dumps(value)
     quoted = "'" + plain.replace("'", r"\'") + "'"
     return plain if not isinstance(value, str) or _read(plain) == value else quoted
+
+
+def own_command(folder: Path, sites: Sequence[str], outcome: str) -> str:
+    """How the pipeline is run on a described folder: the first site is the source, the last the
+    target.
+
+    What Hydra would read as something else, as a site called 2020 or nan, is quoted for it.
+    """
+    chosen = {
+        "cohort": "own",
+        "cohort.folder": str(folder),
+        "cohort.source": [sites[0]],
+        "cohort.target": [sites[-1]],
+        "cohort.outcome.target": outcome,
+    }
+    return shlex.join(["medgraft", "repro", *_overrides(chosen)])
 
 
 def _read(text: str) -> Any:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -32,7 +31,9 @@ from medgraft.construct import (
     Positive,
     Share,
     check,
+    finite,
     locate,
+    shown,
     suggest,
 )
 from medgraft.errors import ConfigError
@@ -45,9 +46,23 @@ def _names_target(value: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(value.get("_target_"), str):
         raise ValueError("needs a _target_, the name of what it constructs")
     for key, number in dotted(value):
-        if isinstance(number, float) and not math.isfinite(number):
-            raise ValueError(f"{key}: got {number}: expected a finite number")
+        if isinstance(number, int | float) and not finite(number):
+            raise ValueError(f"{key}: got {shown(number)}: expected a finite number")
     return value
+
+
+def _learns(value: dict[str, Any]) -> dict[str, Any]:
+    # torch takes a rate of 0, with which nothing is ever learned.
+    if value.get("lr") == 0:
+        raise ValueError("lr: got 0: expected a number above 0")
+    return value
+
+
+def _differ(values: list[Any]) -> list[Any]:
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ValueError(f"{shown(twice[0])} is written twice")
+    return values
 
 
 def task_kinds() -> tuple[str, ...]:
@@ -70,6 +85,8 @@ def _countable(value: Any) -> Any:
 
 Target = Annotated[dict[str, Any], AfterValidator(_names_target)]
 """A constructor: ``_target_`` and its arguments."""
+
+Optimizer = Annotated[Target, AfterValidator(_learns)]
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -94,8 +111,8 @@ class CohortConfig(Section):
     """Where the raw files are, and which sites are source and target."""
 
     folder: Text
-    source: list[Text] = Field(min_length=1)
-    target: list[Text] = Field(min_length=1)
+    source: Annotated[list[Text], AfterValidator(_differ)] = Field(min_length=1)
+    target: Annotated[list[Text], AfterValidator(_differ)] = Field(min_length=1)
     outcome: Outcomes
     origin: Target | None
     notice: str
@@ -123,14 +140,14 @@ class DesignConfig(Section):
     runs: Count
     folds: Annotated[Count, Field(ge=2)]
     validation_fraction: float = Field(gt=0, le=0.5)
-    sizes: list[Annotated[Amount, Field(ge=2)]]
+    sizes: Annotated[list[Annotated[Amount, Field(ge=2)]], AfterValidator(_differ)]
     sources: Count
 
 
 class FitConfig(Section):
     """What to optimise, on how many patients at a time, and how long at most."""
 
-    optimizer: Target
+    optimizer: Optimizer
     batch_size: Amount
     max_steps: Amount | None = None
     schedule: Target | None = None
@@ -224,8 +241,9 @@ class TrainerConfig(Section):
         """Sums that threads or processes share are added in another order than one adds them."""
         for name in ("threads", "devices", "num_nodes"):
             if self.same_bits and getattr(self, name) != 1:
+                told = shown(getattr(self, name))
                 raise ValueError(
-                    f"{name}: expected 1, or trainer.same_bits=false, got {getattr(self, name)!r}: "
+                    f"{name}: expected 1, or trainer.same_bits=false, got {told}: "
                     "several add up in another order than one, and last bits may differ"
                 )
         return self
@@ -345,10 +363,14 @@ def _check_consistency(config: Config) -> None:
         problems.append(f"cohort: {', '.join(sorted(both))} cannot be source and target at once")
     if config.evaluation.reference not in config.strategies:
         hint = suggest(config.evaluation.reference, config.strategies)
-        problems.append(f"evaluation.reference: {config.evaluation.reference!r} is not run{hint}")
+        problems.append(
+            f"evaluation.reference: {shown(config.evaluation.reference)} is not run{hint}"
+        )
     if config.task.primary not in config.metrics:
         hint = suggest(config.task.primary, config.metrics)
-        problems.append(f"task.primary: {config.task.primary!r} is not among the metrics{hint}")
+        problems.append(
+            f"task.primary: {shown(config.task.primary)} is not among the metrics{hint}"
+        )
     if problems:
         raise ConfigError("\n".join(problems))
 
@@ -362,7 +384,7 @@ def _problem(error: Any) -> str:
         return f"{key}: unknown key{suggest(location[-1], known)}"
     if error["type"] == "missing":
         return f"{key}: needs a value"
-    came = "" if isinstance(error["input"], Mapping) else f"got {error['input']!r}: "
+    came = "" if isinstance(error["input"], Mapping) else f"got {shown(error['input'])}: "
     if error["type"] == "model_type":
         return f"{key}: {came}expected the keys {', '.join(_fields(location))}"
     message = error["msg"].removeprefix("Value error, ")
@@ -451,7 +473,7 @@ def read_params(root: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} not found: run `medgraft compose`")
     params = read_yaml(path)
     if not isinstance(params, dict):
-        raise ConfigError(f"{path}: expected keys with values, got {params!r}")
+        raise ConfigError(f"{path}: expected keys with values, got {shown(params)}")
     return params
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -112,7 +113,7 @@ def construct(spec: Mapping[str, Any], **given: Any) -> Any:
     try:
         return call(**arguments)
     except (TypeError, ValueError, KeyError) as error:
-        written = ", ".join(f"{key}={value!r}" for key, value in told.items())
+        written = ", ".join(f"{key}={shown(value)}" for key, value in told.items())
         raise ConfigError(f"{spec['_target_']}({written}): {error}") from error
 
 
@@ -147,7 +148,7 @@ def check_values(call: Callable[..., Any], target: str, values: Mapping[str, Any
         except ValidationError as error:
             expected = error.errors()[0]["msg"]
             raise ConfigError(
-                f"{target}: {name}: got {value!r}: {expected[0].lower()}{expected[1:]}"
+                f"{target}: {name}: got {shown(value)}: {expected[0].lower()}{expected[1:]}"
             ) from None
 
 
@@ -161,12 +162,43 @@ def suggest(word: str, known: Any) -> str:
 
 
 # An address may be mistyped into any option, with who may write there before its @ or behind its ?.
+LONGEST, WORD = 200, 400  # characters of a value, and of a word, worth showing
 SECRETS = re.compile(r"(?<=//)[^/@\s]+@|(?i:(?<=password=)|(?<=passwd=)|(?<=token=))[^&\s\"']+")
 
 
 def complaint(text: str) -> str:
-    """What is wrong, for a terminal: as `printable`, and without the password of an address."""
-    return printable(SECRETS.sub("", text))
+    """What is wrong, for a terminal: as `printable`, and without the password of an address.
+
+    A word that no line can hold, as an override of 5,000 digits, loses its middle.
+    """
+    short = re.sub(
+        rf"[^\s:]{{{WORD},}}", lambda word: shortened(word[0], WORD), SECRETS.sub("", text)
+    )
+    return printable(short)
+
+
+def finite(number: float) -> bool:
+    """True for what a float can hold: neither infinite nor NaN nor an integer beyond it."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: as Python writes it, without its middle where it is long."""
+    try:
+        return shortened(repr(value), LONGEST)
+    except ValueError:  # a hexadecimal one may be read, and not be written
+        return "a number of more than 4,300 digits"
+
+
+def shortened(text: str, longest: int) -> str:
+    """A text of more characters than this without its middle."""
+    if len(text) <= longest:
+        return text
+    kept = longest // 3
+    return f"{text[:kept]}…{text[-kept:]} ({len(text):,} characters)"
 
 
 def printable(text: str) -> str:

@@ -16,7 +16,6 @@ from typing import TypeAlias
 
 from medgraft import composition
 from medgraft.cohorts import seal
-from medgraft.cohorts.draft import command
 from medgraft.cohorts.parsing import NAME, describe
 from medgraft.config import project_root, read_params, validate
 from medgraft.errors import ConfigError, MedgraftError
@@ -159,7 +158,9 @@ def first_run(root: Path) -> str:
         if len(fresh) == 1 and not (found.changed or found.removed):
             described = describe(fresh[0])
             outcome = next(iter(described.outcomes))
-            return command(fresh[0].relative_to(root), tuple(described.sites), outcome)
+            return composition.own_command(
+                fresh[0].relative_to(root), tuple(described.sites), outcome
+            )
     return ""
 
 

@@ -1,7 +1,12 @@
 import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse as sp
 
 from medgraft.cohorts import anndata, files
 from medgraft.errors import CohortError
@@ -54,6 +59,54 @@ def test_sparse_rows_are_written_out(place):
     samples, genes, values = anndata.read(place)
     assert (samples.tolist(), genes.tolist()) == (["s1", "s2"], ["g1", "g2", "g3"])
     np.testing.assert_array_equal(values, COUNTS)
+
+
+NUMBERS = ["f4", "f8", "i2", "i4", "i8", "u1", "u4"]
+NAMES = st.text("abcXYZ019_.-é", min_size=1, max_size=9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    samples=st.lists(NAMES, min_size=1, max_size=5, unique=True),
+    genes=st.lists(NAMES, min_size=1, max_size=6, unique=True),
+    layout=st.sampled_from(["array", "csr_matrix", "csc_matrix"]),
+    kind=st.sampled_from(NUMBERS),
+    pointers=st.sampled_from(["i4", "i8"]),
+    packed=st.booleans(),
+    data=st.data(),
+)
+def test_any_matrix_comes_back_as_it_was_written(
+    samples, genes, layout, kind, pointers, packed, data
+):
+    """Every value with its sample and gene, in the file's order, whatever its layout and type."""
+    cells = len(samples) * len(genes)
+    numbers = st.lists(st.integers(0, 99) | st.just(0), min_size=cells, max_size=cells)
+    values = np.array(data.draw(numbers)).reshape(len(samples), len(genes)).astype(kind)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(anndata, "_try_apart", lambda _: None)  # a process each takes too long
+        path = Path(folder) / "x.h5ad"
+        with h5py.File(path, "w") as file:
+            for name, ids in (("obs", samples), ("var", genes)):
+                group = file.create_group(name)
+                group.attrs["_index"] = "names"
+                group["names"] = ids
+            store(file, values, layout, pointers, compression="gzip" if packed else None)
+        found = anndata.read(path)
+    assert (found[0].tolist(), found[1].tolist()) == (samples, genes)
+    np.testing.assert_array_equal(found[2], values)
+
+
+def store(file, values, layout, pointers, **options):
+    """X as AnnData writes it, sparse by scipy."""
+    if layout == "array":
+        file.create_dataset("X", data=values, chunks=values.shape, **options)
+        return
+    matrix = {"csr_matrix": sp.csr_array, "csc_matrix": sp.csc_array}[layout](values)
+    group = file.create_group("X")
+    group.attrs.update({"encoding-type": layout, "shape": values.shape})
+    group["data"] = matrix.data
+    group["indices"] = matrix.indices.astype(pointers)
+    group["indptr"] = matrix.indptr.astype(pointers)
 
 
 @pytest.mark.parametrize(

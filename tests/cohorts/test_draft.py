@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from medgraft import composition
 from medgraft.cohorts.draft import draft, guess, write
 from medgraft.cohorts.load import load
 from medgraft.errors import CohortError
@@ -218,11 +219,33 @@ def test_outcome_of_wild_numbers_is_refused(tmp_path):
 def test_command_survives_a_shell(files, tmp_path):
     path = tmp_path / "east wing.csv"
     path.write_bytes(files[0].read_bytes())
-    command = drafted([path, files[0]]).command(tmp_path / "my data")
+    made = drafted([path, files[0]])
+    command = composition.own_command(tmp_path / "my data", made.sites, made.outcome)
     program, *overrides = shlex.split(command)
     assert program == "medgraft"
     assert f"cohort.folder={tmp_path}/my data" in overrides
     assert "cohort.source=[east wing]" in overrides
+
+
+@pytest.mark.parametrize("site", ["2020", "nan", "1e5", "true", "Zoë", "a,b", "a;b", "it's"])
+def test_command_survives_hydra(site, tmp_path):
+    """A file 2020.csv makes a site 2020, which a bare override would turn into a number."""
+    command = composition.own_command(tmp_path, [site], "died")
+    told = dict(one.split("=", 1) for one in shlex.split(command)[2:])
+    assert composition.parsed(f"x={told['cohort.source']}").value() == [site]
+
+
+def test_one_number_in_two_spellings_is_no_category(files, tmp_path):
+    """Otherwise patients with 1 and those with 1.0 are told apart, or are the outcome's classes."""
+    found = guess("stage", pl.Series(["1", "1.0", "2", "3"] * 20))
+    assert (found.entry, found.remark) == (
+        {"kind": "ignore"},
+        "1 and 1.0 are one number: write them alike",
+    )
+    path = tmp_path / "mixed.csv"
+    path.write_text("age,died\n" + "".join(f"{i},{'1' if i % 2 else '1.0'}\n" for i in range(40)))
+    with pytest.raises(CohortError, match=r"column died: 1 and 1\.0 are one number, expected one"):
+        draft([path], outcome="died", patient=None, name="x")
 
 
 def test_nameless_column_is_refused(tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medgraft.cohorts import identifiers
-from medgraft.cohorts.identifiers import TEXT, count, first_rows, repeated
+from medgraft.cohorts.identifiers import TEXT, alike, count, first_rows, repeated
 
 NAMES = st.lists(st.sampled_from(["", "a", "A", "b", " b", "ä", "a longer name than fifteen"]))
 
@@ -37,3 +37,30 @@ def test_parts_of_any_size_make_no_difference(monkeypatch):
     whole = first_rows(texts)
     monkeypatch.setattr(identifiers, "SOME", 3)
     np.testing.assert_array_equal(first_rows(texts), whole)
+
+
+ALIKE = [
+    "Zoë",
+    "Zoe\u0308",
+    "P\u00ad1",
+    "P1",
+    " P1",
+    "P1\u00a0",
+    "\ufeffP1",
+    "A B",
+    "A\u00a0B",
+    "A  B",
+]
+
+
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_different_texts_that_look_alike_are_found(monkeypatch, size):
+    """Whichever comes first; what looks unlike, or is the same text twice, is left alone."""
+    monkeypatch.setattr(identifiers, "SOME", size)
+    others = ["p1", "P2", "P2", "Zoe", "AB", "\u200bP3", "\u200bP3", "李", "李", "١", "1"]
+    for names in (ALIKE + others, others + ALIKE, [*others, *ALIKE[::-1]]):
+        found = alike(np.array(names, dtype=TEXT))
+        assert [name for name, one in zip(names, found, strict=True) if one] == [
+            name for name in names if name in ALIKE
+        ]
+    assert not alike(np.array(others, dtype=TEXT)).any()

@@ -1,6 +1,7 @@
 """Whatever bytes a file holds, each reader reads it or refuses it in our words."""
 
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medgraft.cohorts import matrices
+from cohorts.images.simulated import dicom, shades
+from medgraft.cohorts import anndata, matrices
 from medgraft.cohorts.images import archives, pictures
+from medgraft.cohorts.images import dicom as dicoms
 from medgraft.cohorts.readers import csv, fasta
 from medgraft.errors import CohortError
 
@@ -55,6 +58,55 @@ def test_any_bytes_are_read_or_refused(name, data):
 @given(magic=MAGIC, data=TEXTS)
 def test_any_picture_is_read_or_refused(magic, data):
     assert refusal(lambda: pictures.loaded(pictures.picture(magic + data))) != ""
+
+
+@st.composite
+def spoilt(draw, data: bytes) -> bytes:
+    """A sound file with some of its bytes replaced, left out or repeated, perhaps cut short."""
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, len(data)))
+        gone = draw(st.integers(0, 8))
+        data = data[:place] + draw(st.binary(max_size=8)) + data[place + gone :]
+    return data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data
+
+
+@cache
+def sound_scan() -> bytes:
+    pytest.importorskip("pydicom")
+    return dicom(shades().astype(np.int16), RescaleSlope=2, RescaleIntercept=-9, WindowCenter=1)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_spoilt_scan_is_read_or_refused(data):
+    file = data.draw(spoilt(sound_scan()))
+    told = refusal(lambda: dicoms.picture(file))
+    assert told != ""
+    assert dicoms.patient(file) is not None
+
+
+@cache
+def sound_anndata() -> bytes:
+    h5py = pytest.importorskip("h5py")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.h5ad"
+        with h5py.File(path, "w") as file:
+            for name in ("obs", "var"):
+                group = file.create_group(name)
+                group.attrs["_index"] = "names"
+                group["names"] = ["a", "b", "c"]
+            file["X"] = np.arange(9.0).reshape(3, 3)
+        return path.read_bytes()
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_any_spoilt_anndata_is_read_or_refused(data):
+    """A few, as a process of its own reads each first; benchmarks/fuzz.py has more."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.h5ad"
+        path.write_bytes(data.draw(spoilt(sound_anndata())))
+        assert "x.h5ad" in (refusal(anndata.read, path) or "x.h5ad")
 
 
 NAMES = st.text("abcXYZ019_.-", min_size=1, max_size=12)

@@ -194,6 +194,16 @@ TABLES: Cases = {
     "patient in both": (
         every("id", lambda i: f"big-{i}"), "24 patient identifiers of the target also in the source"
     ),
+    "zero-width space in an identifier": (
+        cell(3, "id", "big-\u200b7"),
+        "2 rows with patient identifiers that look like another's and are not the same text (big line 9; small line 3)",
+    ),
+    "accent written in two ways": (
+        both(cell(3, "id", "Zoë Canary"), cell(9, "id", "Zoe\u0308 Canary")), "(small lines 3, 9): they differ in blanks"
+    ),
+    "blank that does not break": (
+        both(cell(3, "id", "Eve Canary"), cell(5, "id", "Eve\u00a0Canary")), "(small lines 3, 5): they differ in blanks"
+    ),
     "outcome in a column": (
         both(*(every("lab", lambda i: str(i // 2 % 2), f"{site}.csv") for site in SITES)),
         "lab alone tells ill in every target row that has it",
@@ -485,6 +495,12 @@ GENES: Cases = {
         'column sample: no such sample in big_matrix.csv or small_matrix.csv',
     ),
     "sample twice": (swap("small_matrix.csv", "small7,", "small6,"), "small_matrix.csv: rows 7 and 8 (without the header) have one name"),
+    "gene without a name": (swap("small_matrix.csv", "1,2,3", "1,,3"), "small_matrix.csv: column 2 (without the header) has no name"),
+    "comma at the end": (
+        alter("small_matrix.csv", lambda d: d.replace(b"\n", b",\n")),
+        "small_matrix.csv: column 6 (without the header) has no name",
+    ),
+    "sample without a name": (swap("small_matrix.csv", "small7,", " ,"), "small_matrix.csv: row 8 (without the header) has no name"),
     "gene twice": (swap("small_matrix.csv", "1,2,3", "1,1,3"), "small_matrix.csv: columns 1 and 2 (without the header) have one name"),
     "outside": (
         swap("cohort.yaml", "small_matrix.csv", "../x.csv"), "lies outside the cohort's folder"

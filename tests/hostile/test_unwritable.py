@@ -91,6 +91,15 @@ def test_half_a_file_is_taken_back(number, tmp_path, monkeypatch):
     assert "the disk refuses" in disk_refuses(OSError(number, os.strerror(number)))
 
 
+def test_path_too_long_is_no_fault_of_the_disk(tmp_path):
+    with pytest.raises(OSError, match="too long") as caught:
+        (tmp_path / ("x" * 400)).mkdir()
+    told = disk_refuses(caught.value)
+    assert told.startswith(f"the path is too long for this file system: {str(tmp_path)[:40]}")
+    assert "disk refuses" not in told
+    assert "x" * 300 not in told
+
+
 def test_fault_of_ours_is_no_refusal():
     assert disk_refuses(FileNotFoundError(errno.ENOENT, "No such file or directory")) == ""
     assert disk_refuses(ValueError("shapes differ")) == ""

@@ -158,6 +158,10 @@ SURVIVAL: Cases = {
         swap("cohort.yaml", "horizons: [5]", "horizons: [5, 3]"), "above 0, up to 1e+09, got [5.0, 3.0]"
     ),
     "horizon 0": (swap("cohort.yaml", "horizons: [5]", "horizons: [0]"), "expected increasing horizons above 0"),
+    "horizon beyond follow-up": (
+        swap("cohort.yaml", "horizons: [5]", "horizons: [5, 900, 1000]"),
+        "outcomes.ill.horizons: got 900, 1000, expected at most ",
+    ),
     "no horizon": (swap("cohort.yaml", "horizons: [5]", "horizons: []"), "outcomes.ill.horizons"),
 }  # fmt: skip
 

@@ -178,3 +178,25 @@ def test_first_rows_decide_as_all_rows_do(monkeypatch, seed):
     assert answers[0] == answers[1]
     assert answers[0][2] == answers[0][4] == (True, True)
     assert answers[0][0] == (False, False)
+
+
+def test_horizon_that_nobody_of_the_source_reached_is_told():
+    """The target's would never be judged, and is refused (tests/hostile)."""
+    outcome = Outcome("relapse", "survival", unit="days", horizons=(5, 20))
+    ends = {"a": 12.0, "b": 30.0}
+    source, target = (
+        spoil(
+            cohort(name),
+            outcome=outcome,
+            y=np.column_stack([np.linspace(1, end, 80), np.arange(80) % 2]),
+        )
+        for name, end in ends.items()
+    )
+    told = [f for f in findings(source, target) if f.check == "horizon beyond follow-up"]
+    assert [(f.severity, f.message) for f in told] == [
+        (
+            "warning",
+            "outcomes.relapse.horizons: got 20, expected at most 12 days, "
+            "the longest follow-up of a",
+        )
+    ]

@@ -137,7 +137,7 @@ def test_seeds_decide_everything():
 
 def test_curve_rows_are_nested():
     y = labels([60, 40])
-    design = draw(alone(y), y, DISEASE, plan(sizes=(5, 10, 20, 1000)))
+    design = draw(alone(y), y, DISEASE, plan(sizes=(5, 10, 20)))
     for (_, _), rows in design.filter(pl.col("fold") >= 0).group_by("run", "fold"):
         ladder = rows.sort("size").to_dicts()
         assert [row["size"] for row in ladder] == [5, 10, 20, len(ladder[-1]["train"])]
@@ -146,6 +146,15 @@ def test_curve_rows_are_nested():
             assert set(small["validation"]) <= set(large["validation"])
             assert small["test"] == large["test"]
             assert np.unique(y[small["train"]]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("size", [60, 10**9])
+def test_size_no_fold_has_is_refused(size):
+    """Four of five folds of 100 patients, less a quarter that says when to stop: 60 train."""
+    y = labels([60, 40])
+    told = f"design.sizes: got {size}, expected fewer than the 60 patients of target that a fold"
+    with pytest.raises(ConfigError, match=told):
+        draw(alone(y), y, DISEASE, plan(sizes=(5, size), folds=5, validation_fraction=0.25))
 
 
 def test_final_rows_use_everybody():

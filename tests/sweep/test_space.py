@@ -116,7 +116,7 @@ def test_value_is_put_in_place_where_hydra_would(project):
     compose = lambda given: asked.compose(project, given)  # noqa: E731
     plain = space.check(
         space.read(
-            {"finetune.optimizer.lr": "interval(0, 1)", "encoder.widths": "choice([4],[8])"}
+            {"finetune.optimizer.lr": "interval(0.1, 1)", "encoder.widths": "choice([4],[8])"}
         ),
         compose,
     )

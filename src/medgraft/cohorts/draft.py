@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -71,37 +70,18 @@ class Draft:
         rows += [(name, one.entry["kind"], one.remark) for name, one in self.guesses.items()]
         return "\n".join(f"{a:{width}}  {b:10}  {c}".rstrip() for a, b, c in rows)
 
-    def text(self, folder: Path) -> str:
+    def text(self, folder: Path, command: str) -> str:
         """For the terminal: the table, and what to do next."""
-        then = f"Check every line of {folder / NAME}, then:\n\n  {self.command(folder)}"
-        return f"{self.table()}\n\n{then}"
+        return f"{self.table()}\n\nCheck every line of {folder / NAME}, then:\n\n  {command}"
 
-    def told(self, folder: Path) -> dict[str, Any]:
+    def told(self, folder: Path, command: str) -> dict[str, Any]:
         """The same for programs."""
         columns = {
             name: {"kind": one.entry["kind"], "remark": one.remark}
             for name, one in self.guesses.items()
         }
         places = {"description": folder / NAME, "sites": self.sites}
-        return places | {"columns": columns, "command": self.command(folder)}
-
-    def command(self, folder: Path) -> str:
-        """How the pipeline is run on it."""
-        return command(folder, self.sites, self.outcome)
-
-
-def command(folder: Path, sites: Sequence[str], outcome: str) -> str:
-    """How the pipeline is run on a described folder: the first site is the source, the last the
-    target.
-    """
-    chosen = {
-        "cohort": "own",
-        "cohort.folder": folder,
-        "cohort.source": f"[{sites[0]}]",
-        "cohort.target": f"[{sites[-1]}]",
-        "cohort.outcome.target": outcome,
-    }
-    return shlex.join(["medgraft", "repro", *(f"{key}={one}" for key, one in chosen.items())])
+        return places | {"columns": columns, "command": command}
 
 
 def draft(files: Sequence[Path], *, outcome: str, patient: str | None, name: str) -> Draft:
@@ -127,6 +107,11 @@ def draft(files: Sequence[Path], *, outcome: str, patient: str | None, name: str
         if wanted not in both.columns:
             hint = did_you_mean(wanted, both.columns) or f"; there are: {', '.join(both.columns)}"
             raise CohortError(f'{files[0]}: no column is called "{wanted}"{hint}')
+    if patient == "row":  # what `patient: row` says of a cohort
+        raise CohortError(
+            f'{files[0]}: column "row" cannot tell patients apart: call it otherwise, or leave '
+            "--patient out where every row is a patient of its own"
+        )
     measured = [column for column in both.columns if column not in (outcome, patient)]
     guesses = {column: guess(column, both[column]) for column in measured}
     target = _outcome(outcome, both[outcome])
@@ -201,6 +186,9 @@ def _dates(known: pl.Series) -> bool:
 def _measured(known: pl.Series, number: pl.Series) -> Guess:
     """A category, a number, or what has to be put right before it can be one."""
     texts, different = int(number.is_null().sum()), known.n_unique()
+    if not texts and number.n_unique() < different <= FEW:
+        remark = f"{_respelt(known, number)}: write them alike"
+        return Guess({"kind": "ignore"}, remark)
     if different <= FEW and int(known.str.len_chars().max()) > LONG:  # type: ignore[arg-type]
         remark = f"texts of more than {LONG} characters: free text? otherwise shorten them"
         return Guess({"kind": "ignore"}, remark)
@@ -214,6 +202,13 @@ def _measured(known: pl.Series, number: pl.Series) -> Guess:
         remark = f"numbers, but for {cells}: correct what they hold, or add it to missing"
         return Guess({"kind": "ignore"}, remark)
     return Guess({"kind": "ignore"}, f"{different} different texts: group them first")
+
+
+def _respelt(known: pl.Series, number: pl.Series) -> str:
+    """The texts of a number that is written in several ways: `1 and 1.0 are one number`."""
+    ways = pl.DataFrame({"text": known, "number": number}).unique().sort("text")
+    first = ways.filter(pl.col("number").is_duplicated())["number"][0]
+    return f"{' and '.join(ways.filter(number=first)['text'])} are one number"
 
 
 def _most(found: pl.Series) -> bool:
@@ -246,12 +241,14 @@ def _outcome(name: str, cells: pl.Series) -> dict[str, Any]:
         CohortError: nothing can be learned from it.
     """
     known = _known(cells)
+    number = _numbers(known)
+    if number.null_count() == 0 and number.n_unique() < known.n_unique() <= MANY_CLASSES:
+        raise CohortError(f"column {name}: {_respelt(known, number)}, expected one spelling")
     codes = list(_codes(known)) if known.n_unique() <= MANY_CLASSES else []
     if len(codes) == 2:
         return {"column": name, "task": "binary", "negative": codes[:1], "positive": codes[1:]}
     if codes[2:]:
         return {"column": name, "task": "multiclass", "classes": {code: [code] for code in codes}}
-    number = _numbers(known)
     if len(known) and not codes and number.null_count() == 0:
         return {"column": name, "task": "regression", "unit": "", "range": _range(number)}
     what = "no value" if not len(known) else f"{known.n_unique()} different texts"

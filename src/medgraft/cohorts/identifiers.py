@@ -1,5 +1,7 @@
 """Who is who among millions: identifiers as numbers, without a table of all of them in memory."""
 
+import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,8 @@ from numpy.typing import NDArray
 
 # Of numpy's texts one takes 16 bytes where it is short, of Python's 65.
 TEXT = np.dtypes.StringDType()
+# What may look like another text: all but printable ASCII without needless blanks.
+STRANGE = r"[^ -~]|^ | $|  "
 SOME = 100_000  # identifiers looked at together
 
 Integers = NDArray[np.int64]
@@ -32,6 +36,40 @@ def first_rows(identifiers: NDArray[Any]) -> Integers:
 def count(identifiers: NDArray[Any]) -> int:
     """How many different ones there are."""
     return int((first_rows(identifiers) == np.arange(len(identifiers))).sum())
+
+
+def alike(identifiers: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which [n] look like another one that is a different text: nobody meant two patients by them.
+
+    They differ in how an accent is written (Unicode's composed or decomposed form), in what cannot
+    be seen (a soft hyphen, a zero-width space, a byte order mark) or in blanks.
+    """
+    strange = _among(identifiers, lambda some: some.str.contains(STRANGE))
+    if not strange.any():
+        return strange
+    looks = [_look(text) for text in identifiers[strange].tolist()]
+    place = np.flatnonzero(_among(identifiers, lambda some: some.is_in(set(looks))) | strange)
+    seen: dict[str, set[str]] = {}
+    for text in (texts := identifiers[place].tolist()):
+        seen.setdefault(_look(text), set()).add(text)
+    found = np.zeros(len(identifiers), dtype=bool)
+    found[[row for row, text in zip(place, texts, strict=True) if len(seen[_look(text)]) > 1]] = (
+        True
+    )
+    return found
+
+
+def _look(text: str) -> str:
+    visible = "".join(one for one in text if unicodedata.category(one) != "Cf")
+    return " ".join(unicodedata.normalize("NFC", visible).split())
+
+
+def _among(identifiers: NDArray[Any], holds: Callable[[pl.Series], pl.Series]) -> NDArray[np.bool_]:
+    found = np.empty(len(identifiers), dtype=bool)
+    for start in range(0, len(found), SOME):
+        some = pl.Series(identifiers[start : start + SOME].tolist(), dtype=pl.String)
+        found[start : start + SOME] = holds(some).to_numpy()
+    return found
 
 
 def repeated(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -23,6 +23,7 @@ from medgraft.cohorts.parsing import NAME, describe
 from medgraft.cohorts.parts import Found, Part, Parts
 from medgraft.cohorts.schema import PARTS, Accounting, Cohort
 from medgraft.cohorts.table import Problem, RawTable, did_you_mean, refuse
+from medgraft.construct import shown
 from medgraft.errors import CohortError
 
 __all__ = ["describe", "load"]
@@ -163,7 +164,9 @@ def _reader(where: str, form: Format) -> Callable[..., RawTable]:
             hint = did_you_mean(option, options)
             raise CohortError(f'{where}: {form.reader} has no option "{option}"{hint}')
         if not isinstance(form.options[option], str):
-            raise CohortError(f"{where}.{option}: got {form.options[option]!r}, expected a text")
+            raise CohortError(
+                f"{where}.{option}: got {shown(form.options[option])}, expected a text"
+            )
     return reader
 
 

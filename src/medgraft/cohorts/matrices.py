@@ -82,10 +82,16 @@ def _reader(path: Path) -> Callable[[Path, tuple[int | float | str, ...]], Matri
 
 
 def _distinct(matrix: Matrix, *, genes: str) -> None:
-    """Refuse an id that stands for two; only one of `genes`, rows or columns, is shown.
+    """Refuse an id that is empty or stands for two; only one of `genes`, rows or columns, is shown.
 
     Others may be samples' ids, and those patients' names.
     """
+    for side, ids in (("row", matrix.samples), ("column", matrix.probes)):
+        if nameless := (np.flatnonzero(ids == "") + 1).tolist():
+            more = f" and {len(nameless) - 1} more" if len(nameless) > 1 else ""
+            raise CohortError(
+                f"{matrix.path}: {side} {nameless[0]} (without the header) has no name{more}"
+            )
     for side, ids in (("rows", matrix.samples), ("columns", matrix.probes)):
         names, counts = np.unique(ids.astype(str), return_counts=True)
         twice = names[counts > 1].tolist()

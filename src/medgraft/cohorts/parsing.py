@@ -18,6 +18,7 @@ from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.kinds.table import Category, Cell
 from medgraft.cohorts.table import did_you_mean, header_problems
 from medgraft.config import read_yaml
+from medgraft.construct import shown
 from medgraft.errors import CohortError, ConfigError
 
 NAME = "cohort.yaml"
@@ -74,12 +75,12 @@ def _sentence(error: Mapping[str, Any]) -> str:
         case "too_short":
             said = f"needs at least {context['min_length']}"
         case "model_type" | "dict_type" | "model_attributes_type":
-            said = f"expected keys with values, got {error['input']!r}"
+            said = f"expected keys with values, got {shown(error['input'])}"
         case "value_error":
             said = str(context["error"])
         case _:
             expected = error["msg"].replace("Input should be", "expected")
-            said = f"got {error['input']!r}, {expected.replace('valid tuple', 'list in [ ]')}"
+            said = f"got {shown(error['input'])}, {expected.replace('valid tuple', 'list in [ ]')}"
     return f"{'.'.join(location) or 'the file'}: {said}"
 
 
@@ -138,9 +139,27 @@ def _unfit(site: str, measured: Mapping[str, Measured]) -> Iterator[str]:
 
 
 def _ambiguous_codes(description: CohortDescription) -> Iterator[str]:
+    """A number is found in every spelling of it, the text of one of them among these."""
     for place, rule in _rules(description):
-        for code in set(rule.codes or ()) & {*description.missing, *rule.missing, *rule.disguised}:
-            yield f"{place}: {code!r} is both a value and a code for missing"
+        values = dict(rule.codes or {})
+        texts, numbers = (
+            {_number(code): code for code in values if isinstance(code, str) is text}
+            for text in (True, False)
+        )
+        for code in {*description.missing, *rule.missing, *rule.disguised}:
+            if code in values or _number(code) in (numbers if isinstance(code, str) else texts):
+                yield f"{place}: {shown(code)} is both a value and a code for missing"
+        for number in texts.keys() & numbers.keys():
+            if values[texts[number]] != values[numbers[number]]:
+                code = shown(numbers[number])
+                yield f"{place}: {code} stands for two values, as a number and as a text"
+
+
+def _number(code: int | float | str) -> float | None:
+    try:
+        return float(code)
+    except ValueError:
+        return None
 
 
 def _rules(description: CohortDescription) -> Iterator[tuple[str, Rule]]:

@@ -47,11 +47,12 @@ def audit(
     """Add what can be said of any cohort to the findings of its modality.
 
     Only the caller decides what a leak means (see `findings.refuse_leaks`). Raises CohortError when
-    the accounting of a cohort does not close.
+    the accounting of a cohort does not close, or nobody of the target was followed to a horizon.
     """
     findings = [*repeated_patients(aligned), *found, *_recorded(cohorts)]
     for table in aligned.tables:
         findings.extend(_outcomes(table))
+    findings.extend(_unseen_horizons(aligned))
     grades = ("leak", "warning", "note")
     return Audit(
         accounting=tuple(_closed(cohort, aligned) for cohort in cohorts),
@@ -88,6 +89,24 @@ def _recorded(cohorts: Sequence[Cohort]) -> Iterator[Finding]:
     for cohort in cohorts:
         for note in cohort.accounting.notes:
             yield Finding("recorded values", "note", cohort.name, 1, f"{cohort.name}: {note}")
+
+
+def _unseen_horizons(aligned: Aligned) -> Iterator[Finding]:
+    """Horizons that nobody was followed to; the target's could never be judged."""
+    for table in aligned.tables:
+        longest = table.y[:, 0].max() if table.outcome.horizons else np.inf
+        beyond = [horizon for horizon in table.outcome.horizons if horizon > longest]
+        if not beyond:
+            continue
+        outcome = table.outcome
+        message = (
+            f"outcomes.{outcome.name}.horizons: got {', '.join(f'{one:g}' for one in beyond)}, "
+            f"expected at most {longest:g} {outcome.unit}, the longest follow-up of "
+            f"{' + '.join(table.sites)}"
+        )
+        if table.role == "target":
+            raise CohortError(message)
+        yield Finding("horizon beyond follow-up", "warning", "source", len(beyond), message)
 
 
 def _outcomes(table: Table) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.cohorts.identifiers import first_rows, repeated
+from medgraft.cohorts.identifiers import alike, first_rows, repeated
 from medgraft.cohorts.schema import Column
 from medgraft.preparation.alignment import Aligned, Table
 from medgraft.preparation.arrays import SOME
@@ -58,7 +58,7 @@ def patient_codes(table: Table, columns: tuple[Column, ...]) -> tuple[Integers, 
 
 
 def repeated_patients(aligned: Aligned) -> Iterator[Finding]:
-    """Report identifiers in both roles (a leak), in two sites of a role, or with two outcomes."""
+    """Report identifiers in both roles or alike (leaks), in two sites, or with two outcomes."""
     fewer, more = sorted(aligned.tables, key=len)
     known = set(fewer.patient)
     crossing = sorted({patient for patient in more.patient if patient in known})
@@ -72,9 +72,25 @@ def repeated_patients(aligned: Aligned) -> Iterator[Finding]:
             f"({places}); where each site numbers its own patients, make the identifiers distinct"
         )
         yield Finding("same patient", "leak", "source and target", len(crossing), message)
+    yield from _alike(aligned)
     for table in (aligned.source, aligned.target):
         yield from _across_sites(table)
         yield from _two_outcomes(table)
+
+
+def _alike(aligned: Aligned) -> Iterator[Finding]:
+    # Refused, whoever they are: joined, two patients might be one; apart, one might train and test.
+    both = np.concatenate([table.patient for table in aligned.tables])
+    found = dict(zip(aligned.tables, np.split(alike(both), [len(aligned.tables[0])]), strict=True))
+    rows = sum(int(some.sum()) for some in found.values())
+    if rows:
+        places = "; ".join(lines(table, some) for table, some in found.items() if some.any())
+        message = (
+            f"{count(rows, 'row')} with patient identifiers that look like another's and are not "
+            f"the same text ({places}): they differ in blanks, in what cannot be seen or in how "
+            "an accent is written; write a patient's alike in all rows, or two patients' apart"
+        )
+        yield Finding("identifiers that look alike", "leak", "source and target", rows, message)
 
 
 def identical_rows(aligned: Aligned) -> Iterator[Finding]:

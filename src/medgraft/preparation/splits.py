@@ -102,7 +102,8 @@ def draw(
     differ by their initial weights alone.
 
     Columns are those of `docs/architecture.md`; `fold` is -1 in `final` rows. Raises CohortError
-    when a class has too few patients, naming cohort and class.
+    when a class has too few patients, naming cohort and class; ConfigError where a fold trains on
+    no more patients than a size of the curve.
     """
     people = _People.of(patient, y, outcome, where)
     if given is None:
@@ -277,14 +278,18 @@ def _curve(
     train = _spread(people, split["train"], stream)
     validation = _spread(people, split["validation"], stream)
     for size in sorted(set(plan.sizes)):
-        if size < len(train):
-            held = max(round(len(validation) * size / len(train)), people.least)
-            smaller: Split = {
-                "train": np.sort(train[:size]),
-                "validation": np.sort(validation[:held]),
-                "test": split["test"],
-            }
-            yield _replica("curve", run, fold, smaller, plan)
+        if size >= len(train):
+            raise ConfigError(
+                f"design.sizes: got {size}, expected fewer than the {len(train)} patients of "
+                f"{people.where} that a fold trains on"
+            )
+        held = max(round(len(validation) * size / len(train)), people.least)
+        smaller: Split = {
+            "train": np.sort(train[:size]),
+            "validation": np.sort(validation[:held]),
+            "test": split["test"],
+        }
+        yield _replica("curve", run, fold, smaller, plan)
 
 
 def _spread(people: _People, who: Integers, stream: np.random.Generator) -> Integers:

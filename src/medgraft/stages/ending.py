@@ -9,6 +9,8 @@ import sys
 import time
 from enum import IntEnum
 
+from medgraft.construct import LONGEST, shortened
+
 
 class Exit(IntEnum):
     """Exit codes of every command and stage; docs/commands.md tells users of them.
@@ -48,6 +50,10 @@ def disk_refuses(error: Exception) -> str:
     first = str(error).partition("\n")[0]
     if not any(words in first for words in DISK):
         return ""
+    if os.strerror(errno.ENAMETOOLONG) in first:
+        path = getattr(error, "filename", None)
+        told = f": {shortened(str(path), LONGEST)}" if path else ""
+        return f"the path is too long for this file system{told}"
     return f"the disk refuses: {first}; once that is put right, the same command goes on"
 
 

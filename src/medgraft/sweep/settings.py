@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from medgraft import composition
 from medgraft.config import Section, Seed
-from medgraft.construct import locate, suggest
+from medgraft.construct import locate, shown, suggest
 from medgraft.errors import ConfigError
 from medgraft.sweep.launchers.launcher import Launcher
 
@@ -102,7 +102,7 @@ def launched(given: dict[str, Any]) -> Launcher:
     target = given.pop("_target_", "")
     kind: Any = locate(target)
     if not (isinstance(kind, type) and issubclass(kind, Launcher)):
-        raise ConfigError(f"launcher._target_: expected a launcher, got {target!r}")
+        raise ConfigError(f"launcher._target_: expected a launcher, got {shown(target)}")
     return checked(kind, given, "launcher")
 
 
@@ -122,5 +122,5 @@ def _problem(error: Any, group: str, known: Any) -> str:
     if error["loc"][:1] == ("storage",):  # an address may hold a password
         return f"{key}: expected sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
     message = error["msg"].removeprefix("Value error, ")
-    came = f"got {error['input']!r}: " if error["loc"] and error["type"] != "missing" else ""
+    came = f"got {shown(error['input'])}: " if error["loc"] and error["type"] != "missing" else ""
     return f"{key}: {came}{message[0].lower()}{message[1:]}"

@@ -2,6 +2,8 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pydicom = pytest.importorskip("pydicom", reason='needs pydicom: pip install "medgraft[images]"')
 
@@ -53,6 +55,47 @@ def test_monochrome1_is_inverted():
         for i in (2, 1)
     )
     np.testing.assert_array_equal(plain, 255 - inverted)
+
+
+@st.composite
+def stored(draw):
+    """Any pixels [3, 4] of 8 to 16 bits, signed or not, and the tags that say so."""
+    bits, signed = draw(st.sampled_from([8, 10, 12, 16])), draw(st.booleans())
+    low = -(2 ** (bits - 1)) if signed else 0
+    values = draw(st.lists(st.integers(low, low + 2**bits - 1), min_size=12, max_size=12))
+    size = 8 if bits == 8 else 16
+    pixels = np.array(values).reshape(3, 4)
+    kind = f"<{'i' if signed else 'u'}{size // 8}"
+    return pixels, {
+        "BitsAllocated": size,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": int(signed),
+        "PixelData": pixels.astype(kind).tobytes(),
+    }
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    stored=stored(),
+    slope=st.sampled_from([1, 2, 0.5, 0.25, -1, -3]),
+    intercept=st.integers(-2000, 2000),
+    inverted=st.booleans(),
+    window=st.none() | st.tuples(st.integers(-1000, 1000), st.integers(2, 4000)),
+)
+def test_every_pixel_comes_out_as_it_was_written(stored, slope, intercept, inverted, window):
+    """To the nearest of 256 levels: slope and intercept, the window, black and white changed."""
+    pixels, tags = stored
+    values = slope * pixels + intercept
+    low, high = values.min(), values.max()
+    if window:
+        low, high = window[0] - 0.5 - (window[1] - 1) / 2, window[0] - 0.5 + (window[1] - 1) / 2
+        tags |= {"WindowCenter": window[0], "WindowWidth": window[1]}
+    expected = 255 * ((values - low) / max(high - low, 1e-9)).clip(0, 1)
+    scaled = {"RescaleSlope": slope, "RescaleIntercept": intercept, "RescaleType": "US"}
+    kind = {"PhotometricInterpretation": f"MONOCHROME{1 if inverted else 2}"}
+    found = np.asarray(picture(dicom(pixels, **scaled, **kind, **tags))).astype(int)
+    np.testing.assert_allclose(255 - found if inverted else found, expected, atol=0.501)
 
 
 def test_frames_are_refused():

@@ -38,6 +38,13 @@ def written(folder: Path, description: str, *lines: str) -> Path:
     return folder
 
 
+def test_label_written_twice_is_refused(tmp_path: Path) -> None:
+    """The number 1 and the text "1" are one label, of which the second took the place."""
+    text = COLUMNS.replace("{effusion: eff, oedema: oed}", "{1: eff, '1': oed, x: third}")
+    with pytest.raises(CohortError, match=r"outcomes.findings.labels: label '1' is written twice"):
+        load(written(tmp_path, text), "here", "findings")
+
+
 def refusal(folder: Path) -> str:
     with pytest.raises(CohortError) as error:
         load(folder, "here", "findings")

@@ -2,15 +2,16 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medgraft.cohorts.cells import Reading, Ruled
 from medgraft.cohorts.codes import Code, Label, Range, Rule
 from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.schema import Column
+from medgraft.construct import shown
 
 
 class Cell(Measured):
@@ -65,6 +66,12 @@ class Category(Cell):
 
     kind: Literal["category"]
     categories: dict[Code, Label] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _tells_something(self) -> Self:
+        if len(self.categories) > 1 and len(self.labels) == 1:
+            raise ValueError(f"every code has the label {shown(self.labels[0])}, expected two")
+        return self
 
     @property
     def labels(self) -> tuple[str, ...]:

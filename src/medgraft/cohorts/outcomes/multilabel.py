@@ -1,14 +1,14 @@
 """Several yes-or-no outcomes of one patient, any number of which may hold."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from medgraft.cohorts.cells import Ruled
-from medgraft.cohorts.codes import Code, Label, Rule
+from medgraft.cohorts.codes import Code, Distinct, Label, Rule
 from medgraft.cohorts.outcomes.outcome import DescribedOutcome, Numbers, classes_differ, coded
 from medgraft.cohorts.schema import Outcome
 
@@ -17,7 +17,7 @@ class Multilabel(DescribedOutcome):
     """Label -> the column that records it; all columns share their codes."""
 
     task: Literal["multilabel"]
-    labels: dict[Label, str] = Field(min_length=2)
+    labels: Annotated[dict[Label, str], Distinct] = Field(min_length=2)
     negative: tuple[Code, ...] = Field(min_length=1)
     positive: tuple[Code, ...] = Field(min_length=1)
     missing_codes: tuple[Code, ...] = ()

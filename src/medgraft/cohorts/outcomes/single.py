@@ -1,12 +1,12 @@
 """Outcomes read from one column: two classes, several classes, a value."""
 
 from abc import abstractmethod
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from medgraft.cohorts.cells import Ruled
-from medgraft.cohorts.codes import Code, Label, Range, Rule
+from medgraft.cohorts.codes import Code, Distinct, Label, Range, Rule
 from medgraft.cohorts.outcomes.outcome import DescribedOutcome, classes_differ, coded
 from medgraft.cohorts.schema import Outcome
 
@@ -53,7 +53,7 @@ class Multiclass(_Classes):
     """Three or more classes, each a group of raw codes."""
 
     task: Literal["multiclass"]
-    classes: dict[Label, tuple[Code, ...]] = Field(min_length=3)
+    classes: Annotated[dict[Label, tuple[Code, ...]], Distinct] = Field(min_length=3)
 
     def groups(self) -> dict[str, tuple[Code, ...]]:
         """Class label -> raw codes, in the order written."""
