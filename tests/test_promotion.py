@@ -47,6 +47,20 @@ def test_force_and_reason_are_written_down(project):
     assert shipped(project) == ("fine_tune", 'it\'s "wanted": by {all}.')
 
 
+def test_reason_is_no_reference(project):
+    """Composing put the environment's value in the place of what looked like its name."""
+    why = "${oc.env:HOME} and ${seed} are words here."
+    promote(project, FOLLOWED, "fine_tune", force=True, why=why)
+    assert shipped(project) == ("fine_tune", why)
+
+
+def test_reason_that_would_move_a_cursor_is_refused(project):
+    """It goes wherever the model goes: cards, MLflow, terminals."""
+    with pytest.raises(ConfigError, match="ship_why: expected text without control characters"):
+        promote(project, FOLLOWED, "fine_tune", force=True, why="good \x1b[2J")
+    assert shipped(project) == (None, None)
+
+
 def test_guards_choice_needs_nothing_and_undoes_the_other(project):
     promote(project, FOLLOWED, "fine_tune", force=True, why="We say so.")
     promote(project, OVERRULED, "scratch", force=False, why=None)

@@ -160,7 +160,7 @@ def run_repro(chosen: argparse.Namespace) -> int:
         materialise(root, mirror=chosen.mirror)
         if dvc(root, "repro"):
             return Exit.TRY_AGAIN if told else Exit.REFUSED  # the stage and DVC have said why
-    print(verdict_told(read_verdict(root)))
+    print(printable(verdict_told(read_verdict(root))))
     return Exit.DONE
 
 
@@ -172,7 +172,7 @@ def run_sources(chosen: argparse.Namespace) -> int:
     overrides = [*chosen.overrides, *search_path(chosen.config_dir)]
     with results_alone(chosen):
         told = compare(config.project_root(), overrides, mirror=chosen.mirror)
-    print(as_json(told) if chosen.json else sources_table(told))
+    print(as_json(told) if chosen.json else printable(sources_table(told)))
     return Exit.DONE
 
 
@@ -184,7 +184,7 @@ def run_pairs(chosen: argparse.Namespace) -> int:
     overrides = [*chosen.overrides, *search_path(chosen.config_dir)]
     with results_alone(chosen):
         told = compare(config.project_root(), overrides, mirror=chosen.mirror)
-    print(as_json(told) if chosen.json else pairs_table(told))
+    print(as_json(told) if chosen.json else printable(pairs_table(told)))
     return Exit.DONE
 
 
@@ -301,7 +301,7 @@ def run_doctor(chosen: argparse.Namespace) -> int:
 def run_verdict(chosen: argparse.Namespace) -> int:
     """Print the verdict of the last evaluation."""
     told = read_verdict(config.project_root())
-    print(as_json(told) if chosen.json else verdict_told(told))
+    print(as_json(told) if chosen.json else printable(verdict_told(told)))
     return Exit.DONE
 
 
@@ -343,7 +343,7 @@ def run_report(chosen: argparse.Namespace) -> int:
     told = comparison.side_by_side([read_run(str(asked)) for asked in chosen.compare])
     path = chosen.output or COMPARISON
     put(path, comparison.page(told).encode())
-    print(as_json(told) if chosen.json else comparison.table(told, page=path))
+    print(as_json(told) if chosen.json else printable(comparison.table(told, page=path)))
     return Exit.DONE
 
 

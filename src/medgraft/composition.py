@@ -334,7 +334,9 @@ def adopt(root: Path, params: Mapping[str, Any]) -> list[str]:
     added = [{f"override {group}": option} for group, option in groups.items()]
     chosen["defaults"] = [*others, *added, "_self_"]
     for key, value in values.items():
-        nest(chosen, key.split("."), value)
+        # Of params.yaml, where every ${reference} has been put in: one that is left is text.
+        text = value.replace("${", r"\${") if isinstance(value, str) else value
+        nest(chosen, key.split("."), text)
     _write(root, chosen)
     return _overrides(groups) + _overrides(values)
 

@@ -33,6 +33,7 @@ from medgraft.construct import (
     check,
     finite,
     locate,
+    printable,
     shown,
     suggest,
 )
@@ -208,6 +209,8 @@ class EvaluationConfig(Section):
         """What the guard did not choose ships with a reason."""
         if self.ship and not (self.ship_why or "").strip():
             raise ValueError("ship: what the guard did not choose ships with a reason in ship_why")
+        if printable(self.ship_why or "") != (self.ship_why or ""):
+            raise ValueError("ship_why: expected text without control characters")
         return self
 
     @property
