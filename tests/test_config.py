@@ -76,6 +76,8 @@ MISTAKES = {
     "input should be less than or equal to 10000",
     f"trainer.max_steps={10**12}": "trainer.max_steps: got 1000000000000: "
     "input should be less than or equal to 1000000000",
+    f"finetune.batch_size={10**9}": "finetune.batch_size: got 1000000000: "
+    "input should be less than or equal to 100000",
     f"trainer.devices={10**12}": "trainer.devices: got 1000000000000: "
     "expected a number from 1 to 10000 or 'auto'",
     f"evaluation.draws={10**12}": "evaluation.draws: got 1000000000000: "

@@ -149,7 +149,8 @@ class FitConfig(Section):
     """What to optimise, on how many patients at a time, and how long at most."""
 
     optimizer: Optimizer
-    batch_size: Amount
+    # All of it is in memory at once, patients again where there are fewer.
+    batch_size: Annotated[int, Field(gt=0, le=100_000)]
     max_steps: Amount | None = None
     schedule: Target | None = None
     augment: Target | None = None
