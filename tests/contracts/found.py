@@ -1,5 +1,6 @@
 """Every yaml in conf/, found by itself: a new one is tested without a change here."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def overrides(path: Path) -> list[str]:
     """What chooses this yaml on the command line."""
     chosen = CHOICE.get(path.parent.name, f"{path.parent.name}={{}}").format(path.stem)
     open_ends = [key for key, value in flat(read(path)).items() if value == "???"]
+    chosen = re.sub(r"\b(\w+),\1\b", r"\1", chosen)  # scratch beside itself is refused
     return [chosen, *(f"{path.parent.name}.{key}={SAID[key]}" for key in open_ends)]
 
 

@@ -113,7 +113,7 @@ PLACES = {
     "absent folder": ("absent/out", "cannot be written: No such file or directory"),
     "links in a circle": ("circle", None),
     "no files there": ("/proc/out", "cannot be written: No such file or directory"),
-    "too long": ("x" * 300, "File name too long"),
+    "too long": ("x" * 300, "the path is too long for this file system"),
 }
 
 
