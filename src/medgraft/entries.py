@@ -225,7 +225,7 @@ def _child(stage: str, work: Path, *, verdict: dict[str, Any], metrics: dict[str
     strategy = stage.partition("@")[2]
     curves = _curves(_folder(work, stage) / "history.parquet")
     if not strategy or not verdict:
-        note = stage_note(stage)
+        note = stage_note(stage, verdict, work / "evaluation")
         return Entry(name=strategy or stage, tags={NOTE: note} if note else {}, curves=curves)
     row = verdict["strategies"].get(strategy, REFERENCE)
     numbers = _numbers(strategy, verdict=verdict, metrics=metrics)

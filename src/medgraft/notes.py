@@ -89,9 +89,12 @@ def strategy_note(
     return f"**{row['verdict']}** – {row['description']}\n\n{told}\n\n{_figure(evaluation)}".strip()
 
 
-def stage_note(stage: str) -> str:
-    """What a stage that is no strategy is for; empty where there is nothing to say."""
-    return _STAGES.get(stage, "")
+def stage_note(stage: str, verdict: dict[str, Any], evaluation: Path) -> str:
+    """What a stage that is no strategy is for, and what came of it all; empty for other runs."""
+    told = _STAGES.get(stage, "")
+    if not told or not verdict:
+        return told
+    return f"{told}\n\n**{verdict['sentence']}**\n\n{_figure(evaluation)}".strip()
 
 
 def higher_is_better(verdict: dict[str, Any]) -> bool:

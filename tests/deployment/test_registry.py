@@ -42,6 +42,14 @@ def test_registered_model_holds_no_pickle(store):
     assert kinds == {"MLmodel", "SHA256SUMS", "json", "yaml", "txt", "py", "safetensors"}
 
 
+def test_registered_model_tells_no_folder_of_who_made_it(store, ward):
+    """It may hold a name, and is of no use elsewhere."""
+    _, _, folder = store
+    (told,) = (folder / "artifacts").rglob("MLmodel")
+    assert "model_code_path: serve.py\n" in told.read_text()
+    assert str(ward.champion.parent) not in told.read_text()
+
+
 def test_signature_names_raw_columns(store):
     from mlflow.models import Model
 

@@ -142,6 +142,7 @@ def save(folder: Path, champion: Path) -> None:
     """Write the champion as an MLflow model: its files, the code that serves them, an example."""
     import pandas as pd
     from mlflow import pyfunc
+    from mlflow.models import Model
 
     records, example = records_of(champion), read_json(champion / EXAMPLE)
     pyfunc.save_model(
@@ -152,6 +153,12 @@ def save(folder: Path, champion: Path) -> None:
         input_example=pd.DataFrame([{name: example[name] for name in records.columns}]),
         pip_requirements=requirements(),
     )
+    # MLflow writes down where both lay on this machine, and loads them from the model's own folder.
+    saved = Model.load(folder)
+    flavor = saved.flavors["python_function"]
+    flavor["model_code_path"] = "serve.py"
+    flavor["artifacts"]["champion"]["uri"] = flavor["artifacts"]["champion"]["path"]
+    saved.save(folder / "MLmodel")
 
 
 def requirements() -> list[str]:
