@@ -90,7 +90,7 @@ VERDICT = "Transfer learning helps."
 DESCRIPTION = {
     "name": "ward",
     "patient": "id",
-    "missing": ["", "?"],
+    "missing": ["", "?", -9],
     "columns": {
         "name": {"kind": "identifier"},
         "age": {"kind": "number", "unit": "years", "range": [0, 110], "missing": "never"},

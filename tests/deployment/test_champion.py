@@ -118,7 +118,7 @@ def test_delimiter_of_the_site_stays():
 
 def test_codes_survive_the_journey(tmp_path):
     # YAML has its own idea of `no`, 01 and 2020-01-01.
-    codes = {"no": "no", "01": "null", 1: "1", 1.5: "2020-01-01", "2020-01-01": "~"}
+    codes = {"no": "no", "01": "null", 2: "1", 1.5: "2020-01-01", "2020-01-01": "~"}
     columns = {"answer": {"kind": "category", "categories": codes}}
     features = {"features": [{"name": "answer"}]}
     before = described(description(columns=columns, sites={"a": {"file": "a"}}), ["a"], features)

@@ -137,19 +137,19 @@ def test_records_without_an_id_of_their_own_are_told(ward, tmp_path, monkeypatch
     monkeypatch.setattr(reading, "BLOCK", 5)
     ids = [f"ID{n}" for n in range(len(ward.raw))]
     ids[3], ids[17], ids[40] = "ID7", "", "ID7"
-    ids[20] = "ID50"
+    ids[20], ids[30] = "ID50", "-9"
     ward.raw.with_columns(id=pl.Series(ids)).write_csv(tmp_path / "new.csv")
     assert ask(ward, tmp_path / "new.csv", tmp_path / "a.csv") == 0
     out, err = capsys.readouterr()
     assert out == "60 records: 60 answered, 0 refused\n"
     assert err == (
-        "warning: 1 record has no id; the answers are in the order of the input\n"
+        "warning: 2 records have no id; the answers are in the order of the input\n"
         "warning: 2 ids come more than once, in lines (5, 9, 42), (22, 52); "
         "every record has its own answer\n"
     )
     assert answers(tmp_path / "a.csv")["id"].to_list() == ids
     told = predict(ward.champion, tmp_path / "new.csv", tmp_path / "b.csv")
-    assert (told.nameless, told.repeated) == (1, [[5, 9, 42], [22, 52]])
+    assert (told.nameless, told.repeated) == (2, [[5, 9, 42], [22, 52]])
 
 
 def test_packed_files_are_read_and_written(ward, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from medgraft.cohorts import cells
 from medgraft.cohorts.table import RawTable
 from medgraft.deployment.records import Records
 from medgraft.preparation.findings import listed
@@ -42,8 +43,8 @@ class Names:
         if not named:
             self.nameless += len(table.lines) if records.patient else 0
             return
-        names = named[0].cast(pl.String)
-        absent = names.is_null() | names.is_in(["", *records.description.missing])
+        names = named[0].cast(pl.String).fill_null("")
+        absent = cells.absent(names, ("", *records.description.missing))
         self.nameless += int(absent.sum())
         self.formulas += formulas(names)
         self.hashes.append(names.filter(~absent).hash().to_numpy())
