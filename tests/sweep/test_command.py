@@ -56,7 +56,7 @@ def test_sweep_ends_and_goes_on(project, ask, unlogged):
     for changed, what in (
         (("trainer.patience=3",), "configuration"),
         (("sweep.strategies=[scratch]",), "score"),
-        (("sweep.params={finetune.optimizer.lr:'interval(0,1)'}",), "search space"),
+        (("sweep.params={finetune.optimizer.lr:'interval(0.0001,1)'}",), "search space"),
     ):
         code, _, err = ask("n=4", *SMALL, *changed)
         assert (code, f"was made with another {what}; give" in err) == (2, True), err

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,20 +148,31 @@ def save(folder: Path, champion: Path) -> None:
     from mlflow.models import Model
 
     records, example = records_of(champion), read_json(champion / EXAMPLE)
-    pyfunc.save_model(
-        folder,
-        python_model=champion / "serve.py",
-        artifacts={"champion": str(champion)},
-        signature=signature(records, champion),
-        input_example=pd.DataFrame([{name: example[name] for name in records.columns}]),
-        pip_requirements=requirements(),
-    )
+    with no_bytecode():
+        pyfunc.save_model(
+            folder,
+            python_model=champion / "serve.py",
+            artifacts={"champion": str(champion)},
+            signature=signature(records, champion),
+            input_example=pd.DataFrame([{name: example[name] for name in records.columns}]),
+            pip_requirements=requirements(),
+        )
     # MLflow writes down where both lay on this machine, and loads them from the model's own folder.
     saved = Model.load(folder)
     flavor = saved.flavors["python_function"]
     flavor["model_code_path"] = "serve.py"
     flavor["artifacts"]["champion"]["uri"] = flavor["artifacts"]["champion"]["path"]
     saved.save(folder / "MLmodel")
+
+
+@contextmanager
+def no_bytecode() -> Iterator[None]:
+    """Have no `__pycache__` written: MLflow imports serve.py where it lies, in a sealed folder."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def requirements() -> list[str]:
