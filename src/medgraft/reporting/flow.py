@@ -55,26 +55,7 @@ def flow_figure(
     axes.set_axis_off()
     axes.set(xlim=(0, 1), ylim=(height - 0.4, 0))
     for column, place in zip(columns, (LEFT, RIGHT), strict=True):
-        top = before = 0.0
-        for row, (words, colour) in enumerate(column):
-            middle = top + tall[row] / 2
-            axes.text(
-                place,
-                middle,
-                words,
-                ha="center",
-                va="center",
-                bbox={"boxstyle": "square,pad=0.5", "facecolor": "white", "edgecolor": colour},
-            )
-            if row:
-                axes.annotate(
-                    "",
-                    (place, middle - _half(words)),
-                    (place, before),
-                    arrowprops={"arrowstyle": "->", "color": "#555555"},
-                )
-            before = middle + _half(words)
-            top += tall[row] + GAP
+        _draw(axes, column, place, tall)
     used, lost = (
         [sum(_count(one, key) for one in side) for side in sides]
         for key in ("rows_used", "excluded")
@@ -89,6 +70,30 @@ def flow_figure(
             "reason than those given; the table below has all of them in full."
         ),
     )
+
+
+def _draw(axes: Any, column: Sequence[Box], place: float, tall: Sequence[float]) -> None:
+    """Boxes below one another in rows of these heights, an arrow from each to the next."""
+    top = before = 0.0
+    for row, (words, colour) in enumerate(column):
+        middle = top + tall[row] / 2
+        axes.text(
+            place,
+            middle,
+            words,
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "square,pad=0.5", "facecolor": "white", "edgecolor": colour},
+        )
+        if row:
+            axes.annotate(
+                "",
+                (place, middle - _half(words)),
+                (place, before),
+                arrowprops={"arrowstyle": "->", "color": "#555555"},
+            )
+        before = middle + _half(words)
+        top += tall[row] + GAP
 
 
 def _boxes(role: str, files: Sequence[Mapping[str, Any]]) -> list[Box]:
