@@ -1,13 +1,16 @@
 """A file read in parts is the file read whole, and never in memory as a whole."""
 
 import tracemalloc
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 
+from medgraft.cohorts import cells
 from medgraft.cohorts.load import load
 from medgraft.cohorts.parts import Parts
 from medgraft.cohorts.readers import csv, parquet
@@ -69,7 +72,8 @@ def write(table: pl.DataFrame, path: Path) -> None:
 
 def in_parts(monkeypatch, rows: int) -> None:
     monkeypatch.setattr(csv, "BLOCK", rows)
-    monkeypatch.setattr(parquet, "BLOCK", rows)
+    monkeypatch.setattr(csv, "PIECE", 20 * rows)
+    monkeypatch.setattr(parquet, "TYPED", rows)
     monkeypatch.setattr(parquet, "AHEAD", 1)
 
 
@@ -115,6 +119,61 @@ def test_wrong_cells_of_all_parts_are_told(folder, monkeypatch):
     assert told[0].endswith("expected a number in mg/dl between 50 and 700")
     assert len(told) == 21
     assert told[-1] == "… and 20 more"
+
+
+PLAIN = st.sampled_from(["1", "1.50", "12.50", "", " 2", "1e0", "nan", '"3"', "3 "])
+CODED = st.sampled_from(["1", "7.25", "", "-9", "-9.0", "1e3", "inf"])
+TEXT = st.sampled_from(["low", "high", "low", "high", " low", '"low"', "Low"])
+CODE = st.sampled_from(["1", "low", "", "-9", "?", "1.0", "01", "-9.0"])
+ILL = st.sampled_from(["0", "1", "low", "0", "", "0.0", '"0"'])
+TRAPS = """\
+name: traps
+missing: [""]
+outcomes:
+  ill: {{column: ill, task: binary, negative: [0, low], positive: [1]}}
+columns:
+  plain: {{kind: number, range: [0, 10]}}
+  coded: {{kind: number, missing_codes: [-9]}}
+  text: {{kind: category, categories: {{low: low, " low": blank, high: high}}, missing: never}}
+  code: {{kind: category, categories: {{1: one, low: other}}, disguised_missing: [-9, "?"]}}
+format: {{reader: medgraft.cohorts.readers.{form}.read}}
+sites:
+  one: {{file: one.{form}}}
+"""
+
+
+@given(
+    rows=st.lists(st.tuples(PLAIN, CODED, TEXT, CODE, ILL), min_size=1, max_size=4),
+    form=st.sampled_from(["csv", "parquet"]),
+    piece=st.sampled_from([1, 10**6]),
+)
+@settings(max_examples=200, deadline=None)
+def test_typed_cells_are_read_as_their_text_is(tmp_path_factory, rows, form, piece):
+    """Polars' numbers and Enums make the same cohort, or the same complaint, as text alone."""
+    folder = tmp_path_factory.mktemp("typed")
+    (folder / "cohort.yaml").write_text(TRAPS.format(form=form))
+    names = ["plain", "coded", "text", "code", "ill"]
+    if form == "csv":
+        (folder / "one.csv").write_text("\n".join(map(",".join, [tuple(names), *rows])) + "\n")
+    else:
+        pl.DataFrame(rows, schema=names, orient="row").write_parquet(folder / "one.parquet")
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv, "PIECE", piece)
+        for types in (cells.type_of, lambda _: None):
+            patch.setattr(cells, "type_of", types)
+            found.append(told(folder))
+    event("read" if found[0].startswith("{") else "refused")
+    assert found[0] == found[1]
+
+
+def told(folder: Path) -> str:
+    """All of the cohort, or the complaint."""
+    try:
+        cohort = load(folder, "one", "ill")
+    except CohortError as error:
+        return str(error)
+    return repr({field.name: repr(getattr(cohort, field.name)) for field in fields(cohort)})
 
 
 def test_values_of_earlier_parts_are_not_in_memory(folder):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import polars as pl
@@ -49,6 +49,9 @@ class Readable(Protocol):
     def breach(self, name: str, cells: pl.Series, reading: Reading, row: int) -> str:
         """What is wrong with one cell: `column age: got "x", expected a number in years`."""
 
+    def rules(self, missing: tuple[Code, ...]) -> tuple[Rule, ...]:
+        """The rules that cells are read by, `missing` joined to their codes; a block has none."""
+
 
 @dataclass(frozen=True)
 class Ruled:
@@ -59,7 +62,11 @@ class Ruled:
     def read(self, cells: pl.Series, *, missing: tuple[Code, ...], folder: Path) -> Reading:
         """Numbers [n] by the rule; `missing` joins the rule's own codes."""
         del folder
-        return read_column(cells, replace(self.rule, missing=(*missing, *self.rule.missing)))
+        return read_column(cells, *self.rules(missing))
+
+    def rules(self, missing: tuple[Code, ...]) -> tuple[Rule]:
+        """The one rule."""
+        return (replace(self.rule, missing=(*missing, *self.rule.missing)),)
 
     def breach(self, name: str, cells: pl.Series, reading: Reading, row: int) -> str:
         """What came, and what the rule expects."""
@@ -70,8 +77,10 @@ def read_column(cells: pl.Series, rule: Rule) -> Reading:
     """Turn text cells [n] into numbers; what does not fit the rule is marked, never raised.
 
     Cells that are numbers already (`EXACT`) are read without a detour over text where no code of
-    the rule could tell the difference.
+    the rule could tell the difference; of cells that are one of a few texts each text is read once.
     """
+    if isinstance(cells.dtype, pl.Enum):
+        return _one_of_few(cells, rule)
     if cells.dtype in EXACT and rule.codes is None and not {*rule.missing, *rule.disguised} - {""}:
         return _typed(cells, rule)
     cells = text_of(cells)
@@ -101,6 +110,28 @@ def _typed(cells: pl.Series, rule: Rule) -> Reading:
     return Reading(
         np.where(fits, values, np.nan), blank, wrong, {"": disguised} if disguised else {}
     )
+
+
+def _one_of_few(cells: pl.Series, rule: Rule) -> Reading:
+    texts = pl.Series([*cast(pl.Enum, cells.dtype).categories, ""])
+    each = read_column(texts, rule)
+    row = cells.to_physical().cast(pl.UInt32).fill_null(len(texts) - 1).to_numpy()
+    often = zip(texts, np.bincount(row, minlength=len(texts)).tolist(), strict=True)
+    counts = {text: count for text, count in often if count and text in each.disguised}
+    return Reading(each.values[row], each.missing[row], each.wrong[row], counts)
+
+
+def type_of(rule: Rule) -> pl.DataType | None:
+    """What a reader may give the cells of a column as, where every one fits; None: text alone.
+
+    Numbers, unless a code for missing wants to see how they are written; or the rule's own codes,
+    of which a number has its shortest spelling here and is found in others as text only.
+    """
+    codes = dict.fromkeys(map(str, (*(rule.codes or ()), *rule.missing, *rule.disguised)))
+    written = [code for code in codes if code and code == code.strip()]
+    if rule.codes is not None:
+        return pl.Enum(written)
+    return None if written else pl.Float64()
 
 
 def text_of(cells: pl.Series) -> pl.Series:

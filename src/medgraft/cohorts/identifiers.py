@@ -1,7 +1,7 @@
 """Who is who among millions: identifiers as numbers, without a table of all of them in memory."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,11 @@ def alike(identifiers: NDArray[Any]) -> NDArray[np.bool_]:
     They differ in how an accent is written (Unicode's composed or decomposed form), in what cannot
     be seen (a soft hyphen, a zero-width space, a byte order mark) or in blanks.
     """
-    strange = _among(identifiers, lambda some: some.str.contains(STRANGE))
+    strange = _holding(identifiers, lambda some: some.str.contains(STRANGE))
     if not strange.any():
         return strange
     looks = [_look(text) for text in identifiers[strange].tolist()]
-    place = np.flatnonzero(_among(identifiers, lambda some: some.is_in(set(looks))) | strange)
+    place = np.flatnonzero(among(identifiers, set(looks)) | strange)
     seen: dict[str, set[str]] = {}
     for text in (texts := identifiers[place].tolist()):
         seen.setdefault(_look(text), set()).add(text)
@@ -59,12 +59,20 @@ def alike(identifiers: NDArray[Any]) -> NDArray[np.bool_]:
     return found
 
 
+def among(identifiers: NDArray[Any], known: Collection[str]) -> NDArray[np.bool_]:
+    """Which [n] are one of those known."""
+    texts = pl.Series(list(known), dtype=pl.String).implode()
+    return _holding(identifiers, lambda some: some.is_in(texts))
+
+
 def _look(text: str) -> str:
     visible = "".join(one for one in text if unicodedata.category(one) != "Cf")
     return " ".join(unicodedata.normalize("NFC", visible).split())
 
 
-def _among(identifiers: NDArray[Any], holds: Callable[[pl.Series], pl.Series]) -> NDArray[np.bool_]:
+def _holding(
+    identifiers: NDArray[Any], holds: Callable[[pl.Series], pl.Series]
+) -> NDArray[np.bool_]:
     found = np.empty(len(identifiers), dtype=bool)
     for start in range(0, len(found), SOME):
         some = pl.Series(identifiers[start : start + SOME].tolist(), dtype=pl.String)

@@ -22,7 +22,7 @@ from medgraft.cohorts.outcomes.outcome import DescribedOutcome
 from medgraft.cohorts.parsing import NAME, describe
 from medgraft.cohorts.parts import Found, Part, Parts
 from medgraft.cohorts.schema import PARTS, Accounting, Cohort
-from medgraft.cohorts.table import Problem, RawTable, did_you_mean, refuse
+from medgraft.cohorts.table import NONE, Problem, RawTable, Types, did_you_mean, refuse
 from medgraft.construct import shown
 from medgraft.errors import CohortError
 
@@ -62,39 +62,61 @@ def load(folder: Path, site: str, outcome: str, *, read_on: ReadOn = "here") -> 
     if outcome not in description.outcomes_at(site):
         raise CohortError(f'{folder / NAME}: site "{site}" did not record outcome "{outcome}"')
     path = folder / description.sites[site].file
-    found = Found()
-    with Parts() as parts:
-        for part in _parts(folder, description, site, outcome, read_on):
-            found.add(part)
-            if part.cohort is not None and not found.count:
-                parts.add(part.cohort, part.disguised)
-        if not parts.rows_read and not found.count:
-            raise CohortError(f"{path}: holds no rows")
-        refuse(path, found.problems, found.count)
-        return _whole(path, outcome, parts)
+    columns = _columns(description, site, outcome)
+    # What is wrong is told in the file's own words, which typed cells no longer hold.
+    for types in (_types(description, columns), NONE):
+        found = Found()
+        with Parts() as parts:
+            for part in _parts(folder, description, site, outcome, types, read_on):
+                found.add(part)
+                if found.count and types:
+                    break
+                if part.cohort is not None and not found.count:
+                    parts.add(part.cohort, part.disguised)
+            else:
+                if not parts.rows_read and not found.count:
+                    raise CohortError(f"{path}: holds no rows")
+                refuse(path, found.problems, found.count)
+                return _whole(path, outcome, parts)
+    raise AssertionError("text alone is never read again")
+
+
+def _types(description: CohortDescription, columns: Columns) -> Types:
+    """What cells of a column may come as instead of text."""
+    types = {}
+    for name, column in columns.items():
+        for rule in column.rules(description.missing):
+            if kind := cells.type_of(rule):
+                types[name] = kind
+    return types
 
 
 def _parts(
-    folder: Path, description: CohortDescription, site: str, outcome: str, read_on: ReadOn
+    folder: Path,
+    description: CohortDescription,
+    site: str,
+    outcome: str,
+    types: Types,
+    read_on: ReadOn,
 ) -> Iterator[Part]:
     """Parts of the site's file, read here or by a cluster."""
     height = getattr(_module(folder, description, site), "height", None)
     if read_on == "here" or not height or not _streams(folder, description, site):
-        return read_rows(folder, site, outcome)
+        return read_rows(folder, site, outcome, types)
     from medgraft.cohorts.on_ray import in_order
 
     rows = max(1, height(inside(folder, description.sites[site].file)))
     shares = [(start, min(SOME, rows - start)) for start in range(0, rows, SOME)]
-    return in_order(partial(read_rows, folder, site, outcome), shares)
+    return in_order(partial(read_rows, folder, site, outcome, types), shares)
 
 
 def read_rows(
-    folder: Path, site: str, outcome: str, start: int = 0, rows: int | None = None
+    folder: Path, site: str, outcome: str, types: Types, start: int = 0, rows: int | None = None
 ) -> Iterator[Part]:
     """Read and check `rows` rows of the site's file from `start` on, all of them if None."""
     description = describe(folder)
     columns = _columns(description, site, outcome)
-    for table in _tables(folder, description, site, start, rows):
+    for table in _tables(folder, description, site, types, start, rows):
         readings = {
             name: column.read(table.cells[name], missing=description.missing, folder=folder)
             for name, column in columns.items()
@@ -115,7 +137,12 @@ def _known(where: str, name: str, known: Collection[str]) -> None:
 
 
 def _tables(
-    folder: Path, description: CohortDescription, site: str, start: int, rows: int | None
+    folder: Path,
+    description: CohortDescription,
+    site: str,
+    types: Types,
+    start: int,
+    rows: int | None,
 ) -> Iterator[RawTable]:
     """The site's file: a table of numbers and categories in parts, where its reader has them.
 
@@ -129,7 +156,7 @@ def _tables(
     module = _module(folder, description, site)
     if _streams(folder, description, site):
         share = {} if rows is None else {"start": start, "rows": rows}
-        yield from module.stream(path, **given, **share)
+        yield from module.stream(path, **given, **share, types=types)
     else:
         yield module.read(path, **given)
 

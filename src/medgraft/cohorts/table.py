@@ -1,7 +1,7 @@
 """What every reader returns, whatever the format: cells as text, where they stood, what failed."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -18,6 +18,10 @@ SHOWN = 20
 GUESSED = 1000  # names that a misspelt one is compared with
 LONGEST = 80  # characters of a name worth showing
 
+Types = Mapping[str, pl.DataType]
+"""By column, what its cells may come as instead of text; see `cells.type_of`."""
+NONE: Types = {}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -29,7 +33,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class RawTable:
-    """A file as text. `cells` has one string column per name, without surrounding blanks.
+    """A file as text. `cells` has one string column per name, without surrounding blanks; a reader
+    may leave numbers and the texts of an Enum as they are.
 
     `lines` is int64 [rows], the line (or record number) where each row begins. A row that does not
     fit the header is left out of `cells` and stands in `problems`. `names` [rows] are those of the

@@ -80,7 +80,7 @@ def _closed(cohort: Cohort, aligned: Aligned) -> Accounting:
             f"{entry.file}: the accounting does not close: {entry.rows_read} rows read, "
             f"{entry.rows_used} used, {excluded + left_out} excluded, {rows} in the cohort"
         )
-    patients = identifiers.count(np.concatenate(used))
+    patients = identifiers.count(np.concatenate(used)) if left_out else entry.patients
     both = Counter(entry.excluded) + Counter(reasons)
     return replace(entry, rows_used=rows, patients=patients, excluded=dict(both))
 

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.cohorts.identifiers import alike, first_rows, repeated
+from medgraft.cohorts.identifiers import alike, among, first_rows, repeated
 from medgraft.cohorts.schema import Column
 from medgraft.preparation.alignment import Aligned, Table
 from medgraft.preparation.arrays import SOME
@@ -61,7 +61,7 @@ def repeated_patients(aligned: Aligned) -> Iterator[Finding]:
     """Report identifiers in both roles or alike (leaks), in two sites, or with two outcomes."""
     fewer, more = sorted(aligned.tables, key=len)
     known = set(fewer.patient)
-    crossing = sorted({patient for patient in more.patient if patient in known})
+    crossing = sorted(set(more.patient[among(more.patient, known)]))
     if crossing:
         places = "; ".join(
             lines(table, np.isin(table.patient, crossing))

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from medgraft.cohorts import identifiers
 from medgraft.cohorts.schema import Cohort, Column
 from medgraft.errors import CohortError, ConfigError
 from medgraft.preparation import features
@@ -131,8 +132,7 @@ def without_overlap(aligned: Aligned) -> Aligned:
 
     Raises CohortError when no source row is left.
     """
-    target = set(aligned.target.patient)
-    crossing = np.array([patient in target for patient in aligned.source.patient])
+    crossing = identifiers.among(aligned.source.patient, set(aligned.target.patient))
     if crossing.all():
         raise CohortError("every patient of the source is in the target too: none is left")
     sites = Counter(aligned.source.site[crossing])

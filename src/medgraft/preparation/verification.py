@@ -43,9 +43,9 @@ def _torn(design: pl.DataFrame, index: int, parts: list[str], patient: Integers)
         rows = design[part][index].to_numpy()
         if len(rows) == 0 and not (part == "test" and final):
             yield f"{name}: {part} is empty"
-        if len(np.unique(rows)) < len(rows):
-            yield f"{name}: {part} holds a row twice"
         inside = (rows >= 0) & (rows < len(patient))
+        if (np.bincount(rows[inside]) > 1).any():
+            yield f"{name}: {part} holds a row twice"
         if not inside.all():
             yield f"{name}: {part} holds row {rows[~inside][0]}, the cohort has {len(patient)}"
         seat[part] = np.zeros(patient.max() + 1, dtype=bool)

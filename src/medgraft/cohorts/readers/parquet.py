@@ -1,19 +1,22 @@
 """Tables in parquet."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from polars import selectors as cs
 
 from medgraft.cohorts import damage
 from medgraft.cohorts.cells import EXACT, as_text
 from medgraft.cohorts.files import opened
-from medgraft.cohorts.table import RawTable, header_problems, joined
+from medgraft.cohorts.table import NONE, RawTable, Types, header_problems, joined
 from medgraft.errors import CohortError
 
 BLOCK = 20_000  # rows held as text at a time
-AHEAD = 5  # blocks read together: a row group is unpacked anew for every read
+TYPED = 50_000  # rows held as numbers: memory of larger parts would be asked for anew every time
+AHEAD = 100_000  # rows read together, or one block: a row group is unpacked anew for every read
 NESTED = (pl.Binary, pl.List, pl.Array, pl.Struct, pl.Object)
 
 
@@ -45,19 +48,20 @@ def stream(
     optional: Sequence[str] = (),
     start: int = 0,
     rows: int | None = None,
+    types: Types = NONE,
 ) -> Iterator[RawTable]:
     """As `read`, in parts of a bounded size; cells that are exact numbers stay numbers.
 
-    Of the file `rows` rows from `start` on, or all of them.
+    Of the file `rows` rows from `start` on, or all of them. Texts of the columns that `types` calls
+    an Enum are of it where every one fits.
     """
     del header
     yield from _blocks(
         path,
         expected,
         optional,
-        rows=BLOCK * AHEAD,
-        ahead=1,
-        form=_numbers_or_text,
+        rows=TYPED,
+        form=partial(_numbers_or_text, types=types),
         of=(start, rows),
     )
 
@@ -66,7 +70,7 @@ def blocks(
     path: Path, *, expected: Sequence[str], optional: Sequence[str] = (), rows: int = BLOCK
 ) -> Iterator[RawTable]:
     """As `read`, at most `rows` at a time, null where a cell is; at least one table."""
-    yield from _blocks(path, expected, optional, rows=rows, ahead=AHEAD, form=as_text)
+    yield from _blocks(path, expected, optional, rows=rows, form=as_text)
 
 
 def _blocks(
@@ -75,7 +79,6 @@ def _blocks(
     optional: Sequence[str],
     *,
     rows: int,
-    ahead: int,
     form: Callable[[pl.DataFrame], pl.DataFrame],
     of: tuple[int, int | None] = (0, None),
 ) -> Iterator[RawTable]:
@@ -91,17 +94,25 @@ def _blocks(
         if isinstance(schema[name], NESTED):
             kind = schema[name].base_type()
             raise CohortError(f'{path}: column "{name}" holds {kind}, expected one value')
-    for start in range(begin, max(1, total), rows * ahead):
-        some = _cells(path, scan.slice(start, min(rows * ahead, max(1, total) - start)), form)
+    together = rows * max(1, AHEAD // rows)
+    for start in range(begin, max(1, total), together):
+        some = _cells(path, scan.slice(start, min(together, max(1, total) - start)), form)
         for at in range(0, max(1, len(some)), rows):
             cells = some[at : at + rows]
             first = start + at + 1
             yield RawTable(cells, np.arange(first, first + len(cells), dtype=np.int64))
 
 
-def _numbers_or_text(cells: pl.DataFrame) -> pl.DataFrame:
-    text = [name for name, kind in cells.schema.items() if kind not in EXACT]
-    return cells.with_columns(as_text(cells.select(text)).fill_null(""))
+def _numbers_or_text(cells: pl.DataFrame, types: Types) -> pl.DataFrame:
+    text = as_text(cells.select(~cs.by_dtype(EXACT))).fill_null("")
+    return cells.with_columns(_fitting(text[name], types.get(name)) for name in text.columns)
+
+
+def _fitting(text: pl.Series, kind: pl.DataType | None) -> pl.Series:
+    if not isinstance(kind, pl.Enum):
+        return text
+    fitting = text.cast(kind, strict=False)
+    return fitting if fitting.null_count() == (text == "").sum() else text
 
 
 def _cells(
