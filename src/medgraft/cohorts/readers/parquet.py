@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from polars import selectors as cs
 
 from medgraft.cohorts import damage
 from medgraft.cohorts.cells import EXACT, as_text
@@ -104,15 +103,16 @@ def _blocks(
 
 
 def _numbers_or_text(cells: pl.DataFrame, types: Types) -> pl.DataFrame:
-    text = as_text(cells.select(~cs.by_dtype(EXACT))).fill_null("")
-    return cells.with_columns(_fitting(text[name], types.get(name)) for name in text.columns)
+    other = [column for column in cells if column.dtype not in EXACT]
+    return cells.with_columns(_fitting(column, types.get(column.name)) for column in other)
 
 
-def _fitting(text: pl.Series, kind: pl.DataType | None) -> pl.Series:
-    if not isinstance(kind, pl.Enum):
-        return text
-    fitting = text.cast(kind, strict=False)
-    return fitting if fitting.null_count() == (text == "").sum() else text
+def _fitting(column: pl.Series, kind: pl.DataType | None) -> pl.Series:
+    if isinstance(kind, pl.Enum) and column.dtype == pl.String:
+        fitting = column.cast(kind, strict=False)
+        if fitting.null_count() == column.null_count():
+            return fitting
+    return as_text(column.to_frame()).to_series().fill_null("")
 
 
 def _cells(
