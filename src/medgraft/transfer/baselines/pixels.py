@@ -35,7 +35,7 @@ def pixel_regression(
     def scores(arrays: Arrays, inputs: np.ndarray) -> np.ndarray:
         return linear_scores(arrays, flat(inputs))
 
-    return Baseline(make, pixel_weights, scores, task, classes, affine=True)
+    return Baseline(make, pixel_weights, scores, task, classes, affine=True, maps=True)
 
 
 class PixelRegression:
