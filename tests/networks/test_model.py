@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from medgraft.errors import ConfigError
 from medgraft.networks.model import build
 
 SPEC = {
@@ -49,3 +50,30 @@ def test_fit_finds_every_statistic():
     assert found["head.centre"].item() == 3
     assert found["head.spread"].item() == pytest.approx(y.std())
     assert set(found) <= set(network().state_dict())
+
+
+MODULES = "medgraft.networks."
+DNA = {"kind": "sequence", "letters": "ACGT", "length": 12}
+FILM = {"kind": "image", "channels": 1, "height": 8, "width": 8}
+
+
+@pytest.mark.parametrize(
+    ("given", "feature", "encoder", "told"),
+    [
+        ("image.ImageInput", FILM, "mlp.Mlp", ("tables and genes", "images")),
+        ("table.TableInput", NUMBER, "compact_cnn.CompactCnn", ("images", "tables and genes")),
+        ("sequence.SequenceInput", DNA, "compact_cnn.CompactCnn", ("images", "sequences")),
+    ],
+)
+def test_encoder_of_another_kind_is_refused(given, feature, encoder, told):
+    """By a sentence rather than by the shapes of matrices."""
+    spec = SPEC | {
+        "input": {"_target_": f"{MODULES}inputs.{given}"},
+        "encoder": {"_target_": f"{MODULES}encoders.{encoder}", "widths": [8]},
+    }
+    with pytest.raises(ConfigError) as caught:
+        build(spec, SCHEMA | {"features": [feature]}, seed=0)
+    assert str(caught.value) == (
+        f"the encoder {encoder.rpartition('.')[2]} reads {told[0]}, and preparation gives "
+        f"{told[1]}: expected another encoder"
+    )

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from scipy.special import logit, softmax
 
+from medgraft.errors import ConfigError
+from medgraft.transfer.baselines.elastic_net import elastic_net
 from medgraft.transfer.baselines.linear import logistic_regression
 from medgraft.transfer.baselines.recipe import EDGE
 from medgraft.transfer.baselines.trees import NODE_FIELDS, gradient_boosting
@@ -115,3 +117,17 @@ def test_large_seed_is_accepted():
     boosting = gradient_boosting("binary", 2, trees=3)
     one, two = (boosting.fit(x, y, seed=seed).outputs(x) for seed in (2**40 + 1, 1))
     assert np.array_equal(one, two)
+
+
+@TASKS
+@pytest.mark.parametrize("shape", [(150, 4, 30), (150, 1, 8, 8)], ids=["sequences", "images"])
+def test_what_has_positions_is_refused(shape, task):
+    """By a sentence, as these learners are among the default strategies."""
+    x = np.random.default_rng(0).normal(size=shape)
+    for recipe in (*learners(task), elastic_net(task, CLASSES[task])):
+        with pytest.raises(ConfigError) as caught:
+            recipe.fit(x, patients(task)[1], seed=0)
+        assert str(caught.value) == (
+            "this learner reads tables and genes, not sequences or images; leave it out of "
+            "strategies, or take kmer_logistic (sequences) or pixel_regression (images)"
+        )

@@ -102,3 +102,12 @@ def test_label_without_case_is_rare():
     recipe = learner(spec, {"name": "findings", "task": "multilabel", "classes": ["a", "b"]})
     chance = 1 / (1 + np.exp(-recipe.fit(x, y, seed=0).outputs(x)[:, 1]))
     assert 0 < chance.max() < 0.1
+
+
+def test_what_has_positions_is_refused():
+    _, y = patients(40)
+    with pytest.raises(ConfigError) as error:
+        cox("survival", 0, horizons=HORIZONS).fit(np.zeros((40, 4, 30)), y, seed=0)
+    assert str(error.value) == (
+        "this learner reads tables and genes, not sequences or images; leave it out of strategies"
+    )

@@ -33,3 +33,16 @@ def test_weights_answer_as_scikit_learn(task):
 def test_few_patients_have_few_components():
     fitted = pixel_regression("binary", 2).fit(X[:9], OUTCOMES["binary"][:9], seed=0)
     assert np.isfinite(fitted.outputs(X)).all()
+
+
+@pytest.mark.parametrize("distinct", [60, 6, 1])
+def test_pixels_that_never_vary_tell_nothing(distinct):
+    """A black frame in training, and fewer different films than components: a speck there, or a
+    film unlike all of them, moves no answer without bound."""
+    films = np.repeat(X[:distinct], 60 // distinct, axis=0).copy()
+    films[..., 2:] = 0
+    fitted = pixel_regression("binary", 2).fit(films, np.arange(60) % 2.0, seed=0)
+    specks = films.copy()
+    specks[..., 2:] = 1
+    np.testing.assert_allclose(fitted.outputs(specks), fitted.outputs(films), atol=1e-6)
+    assert np.abs(fitted.arrays["coefficients"]).max() < 10

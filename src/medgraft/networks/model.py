@@ -11,6 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from medgraft.construct import construct
+from medgraft.errors import ConfigError
+
+# What inputs and encoders call `places`: how many dimensions of position a patient has.
+READ = ("tables and genes", "sequences", "images")
 
 
 class Recalibration(nn.Module):
@@ -94,9 +98,20 @@ def build(spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int) -> N
 
 
 def shared_layers(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Input and encoder, as `build` describes them."""
+    """Input and encoder, as `build` describes them.
+
+    Raises:
+        ConfigError: the encoder reads patients of another kind than the input gives.
+    """
     first = construct(spec["input"], features=schema["features"])
-    return first, construct(spec["encoder"], inputs=first.width)
+    encoder = construct(spec["encoder"], inputs=first.width)
+    given, read = getattr(first, "places", encoder.places), encoder.places
+    if given != read:
+        raise ConfigError(
+            f"the encoder {type(encoder).__name__} reads {READ[read]}, and preparation gives "
+            f"{READ[given]}: expected another encoder"
+        )
+    return first, encoder
 
 
 @contextmanager

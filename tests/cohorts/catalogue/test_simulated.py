@@ -3,8 +3,17 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
+from contracts import found
 from medgraft.cohorts.catalogue import simulated
-from medgraft.errors import CohortError
+from medgraft.cohorts.load import load
+from medgraft.construct import construct
+from medgraft.errors import CohortError, ConfigError
+
+ORIGINS = {
+    path.stem.removeprefix("simulated_"): found.read(path)["origin"]
+    for path in found.of("cohort")
+    if path.stem.startswith("simulated_")
+}
 
 
 @pytest.mark.parametrize("relatedness", [1.0, 0.6, 0.0, -0.3, -1.0])
@@ -66,3 +75,32 @@ def test_foreign_folder_is_kept(tmp_path):
     with pytest.raises(CohortError, match=r"exists and differs in cohort\.yaml"):
         made(tmp_path / "table", shift=0)
     assert kept.read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ORIGINS)
+def test_prevalence_is_that_of_both_hospitals(kind, tmp_path):
+    """Whatever the mechanism of each; four standard errors of 3,000 patients."""
+    asked = {"prevalence": 0.15, "relatedness": 0.0, "target_patients": 3000}
+    construct(
+        ORIGINS[kind] | asked | {"source_patients": 3000}, folder=tmp_path / kind, mirror=None
+    )
+    for site in ("large", "small"):
+        ill = load(tmp_path / kind, site, "illness").y.mean()
+        assert ill == pytest.approx(0.15, abs=4 * (0.15 * 0.85 / 3000) ** 0.5)
+
+
+@pytest.mark.parametrize("kind", ORIGINS)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("signal", float("nan")), ("signal", -1.0), ("seed", -1), ("seed", 2**32)],
+)
+def test_options_out_of_range_are_named(kind, option, value, tmp_path):
+    with pytest.raises(ConfigError, match=f": {option}: got {value}: input should be "):
+        construct(ORIGINS[kind] | {option: value}, folder=tmp_path / kind, mirror=None)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("option", "value"), [("shift", float("inf")), ("panel", -1)])
+def test_options_of_tables_out_of_range_are_named(option, value, tmp_path):
+    with pytest.raises(ConfigError, match=f": {option}: got {value}: input should be "):
+        construct(ORIGINS["table"] | {option: value}, folder=tmp_path / "table", mirror=None)

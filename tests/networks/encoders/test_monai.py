@@ -1,4 +1,5 @@
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -59,3 +60,37 @@ def test_absent_library_is_named(monkeypatch, absent, build, message):
     with pytest.raises(ConfigError) as caught:
         build()
     assert str(caught.value) == message
+
+
+class Stages(nn.Module):
+    """What timm makes of ``features_only``: a map for every stage, the last one the smallest."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList([nn.Conv2d(channels, 6, 3, 2), nn.Conv2d(6, 9, 3, 2)])
+        self.feature_info = SimpleNamespace(channels=lambda: [6, 9])
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        first = self.stages[0](x)
+        return [first, self.stages[1](first)]
+
+
+def test_timm_is_asked_for_maps_and_no_weights(monkeypatch):
+    """Stands in for timm, which brings torchvision: nothing is downloaded, the last map is read."""
+    asked = {}
+
+    def create_model(name, **options):
+        asked.update(options, name=name)
+        return Stages(options["in_chans"])
+
+    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=create_model))
+    encoder = TimmFeatures(3, "resnet50_gn")
+    (last,) = encoder(torch.randn(2, 3, 16, 16))
+    assert asked == {
+        "name": "resnet50_gn",
+        "pretrained": False,
+        "features_only": True,
+        "in_chans": 3,
+    }
+    assert (encoder.widths, tuple(last.shape)) == ([9], (2, 9, 3, 3))
+    torch.testing.assert_close(encoder.pool(last), last.mean((2, 3)))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from medgraft.errors import ConfigError
 from medgraft.training.augments.image import RandomView
 
 X = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), dtype=np.uint8))
@@ -72,3 +73,12 @@ def test_replicas_are_viewed_apart():
     values = torch.from_numpy(view.draw(np.random.default_rng(4), 4)).view(2, 2, -1)
     together = view(X.view(2, 2, 1, 8, 8), values)
     torch.testing.assert_close(together[1], view(X[2:], values[1]))
+
+
+@pytest.mark.parametrize("shape", [(4, 31), (2, 4, 31)], ids=["alone", "stacked"])
+def test_patients_that_are_no_images_are_refused(shape):
+    with pytest.raises(ConfigError) as caught:
+        RandomView()(torch.zeros(shape), torch.zeros(*shape[:-1], 7))
+    assert str(caught.value) == (
+        "augment: views are of images, and patients are none: expected null"
+    )

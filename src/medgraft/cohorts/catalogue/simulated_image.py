@@ -71,8 +71,8 @@ def materialise(  # noqa: PLR0913 - every option is documented where it is named
     prevalence: float = 0.4,
     source_patients: simulated.Patients = 2000,
     target_patients: simulated.Patients = 160,
-    signal: float = 6.0,
-    seed: int = 1,
+    signal: simulated.Signal = 6.0,
+    seed: simulated.Seed = 1,
 ) -> None:
     """Write large.npz, small.npz, cohort.yaml, truth.json and simulated.json into `folder`.
 

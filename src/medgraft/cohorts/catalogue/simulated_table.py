@@ -6,9 +6,10 @@ marker's weight names (see `simulated`).
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 from scipy.special import expit
 
 from medgraft.cohorts.catalogue import simulated
@@ -17,6 +18,8 @@ from medgraft.errors import CohortError
 
 NORMAL = 0.5  # deviations from 0 at which the normal range ends
 LARGE, SMALL = "large", "small"
+Shift = Annotated[float, Field(ge=-10, le=10)]  # readings within the range that is described
+Markers = Annotated[int, Field(ge=0, le=10_000)]
 
 
 @dataclass(frozen=True)
@@ -81,16 +84,16 @@ def materialise(  # noqa: PLR0913 - every option is documented where it is named
     mirror: Path | None,
     *,
     relatedness: float = 1.0,
-    shift: float = 0.0,
+    shift: Shift = 0.0,
     missing: float = 0.0,
     prevalence: float = 0.4,
     source_patients: simulated.Patients = 3000,
     target_patients: simulated.Patients = 300,
-    markers: int = 12,
-    panel: int = 0,
+    markers: Markers = 12,
+    panel: Markers = 0,
     predictable: float = 0.9,
-    signal: float = 4.0,
-    seed: int = 1,
+    signal: simulated.Signal = 4.0,
+    seed: simulated.Seed = 1,
 ) -> None:
     """Write large.csv, small.csv, cohort.yaml, truth.json and simulated.json into `folder`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ class ExpressionInput(nn.Module):
         quantile: whether every sample first takes the distribution of a reference sample.
         correction: ``own`` or ``combat``, see `medgraft.networks.batch_effects`.
     """
+
+    places: ClassVar[int] = 0
 
     own_mean: Tensor
     own_scale: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ class ImageInput(nn.Module):
     Args:
         features: the ``features`` of a prepared ``schema.json``: the one image, with ``channels``.
     """
+
+    places: ClassVar[int] = 2
 
     mean: Tensor
     scale: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ class PiecewiseLinearInput(nn.Module):
         features: the ``features`` of a prepared ``schema.json``, numbers before categories.
         bins: per number.
     """
+
+    places: ClassVar[int] = 0
 
     edges: Tensor
     median: Tensor

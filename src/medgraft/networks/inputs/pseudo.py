@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ class PseudoInput(nn.Module):
         features: the ``features`` of a prepared ``schema.json``, numbers before categories.
         penalty: of the ridge, in patients: each coefficient shrinks as by that many who are 0.
     """
+
+    places: ClassVar[int] = 0
 
     coefficients: Tensor
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ class SequenceInput(nn.Module):
         features: the one feature of a prepared ``schema.json``: kind ``sequence``, its ``letters``
             (token i is letter i, anything higher is no letter) and its ``length``.
     """
+
+    places: ClassVar[int] = 1
 
     def __init__(self, features: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ class TableInput(nn.Module):
     Args:
         features: the ``features`` of a prepared ``schema.json``, numbers before categories.
     """
+
+    places: ClassVar[int] = 0
 
     mean: Tensor
     scale: Tensor

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medgraft.construct import NonNegative
+from medgraft.errors import ConfigError
 
 DRAWS = 7  # numbers per image
 
@@ -54,7 +55,13 @@ class RandomView:
         return np.stack(columns, axis=1).astype(np.float32)
 
     def __call__(self, x: Tensor, drawn: Tensor) -> Tensor:
-        """Images ``[..., c, h, w]`` and ``drawn [..., 7]`` to float32 images 0 to 255."""
+        """Images ``[..., c, h, w]`` and ``drawn [..., 7]`` to float32 images 0 to 255.
+
+        Raises:
+            ConfigError: patients ``[b, ...]`` are no images.
+        """
+        if x.ndim - drawn.ndim < 2:
+            raise ConfigError("augment: views are of images, and patients are none: expected null")
         images = x.reshape(-1, *x.shape[-3:]).float()
         drawn = drawn.reshape(-1, DRAWS)
         grid = functional.affine_grid(matrices(drawn), list(images.shape), align_corners=False)

@@ -14,6 +14,7 @@ from torch.nn.functional import log_softmax
 from medgraft.construct import Share
 from medgraft.networks.inputs.table import TableInput
 from medgraft.networks.model import seeded, shared_layers
+from medgraft.training.pretexts.pretext import require
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class MaskedFeature:
         self, spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int
     ) -> Restoration:
         """Shared layers as `networks.model.build` makes them, and one layer that restores."""
+        require("masked_feature", schema, "number", "category")
         with seeded(seed):
             first, encoder = shared_layers(spec, schema)
             return Restoration(first, encoder, TableInput(schema["features"]))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from medgraft.networks.model import seeded, shared_layers
+from medgraft.training.pretexts.pretext import require
 
 
 class MaskedImage:
@@ -33,6 +34,7 @@ class MaskedImage:
         self, spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int
     ) -> MaskedImageNetwork:
         """A freshly initialised input and encoder, with one linear layer back to pixels."""
+        require("masked_image", schema, "image")
         with seeded(seed):
             first, encoder = shared_layers(spec, schema)
             return MaskedImageNetwork(first, encoder, schema["features"][0])

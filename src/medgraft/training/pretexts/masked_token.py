@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from medgraft.networks.inputs.sequence import UNKNOWN
 from medgraft.networks.model import seeded, shared_layers
 from medgraft.training.batches import Augment
+from medgraft.training.pretexts.pretext import require
 
 
 class MaskedToken:
@@ -33,6 +34,7 @@ class MaskedToken:
         self, spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int
     ) -> MaskedTokenNetwork:
         """Shared layers, and a decoder of their last map."""
+        require("masked_token", schema, "sequence")
         with seeded(seed):
             first, encoder = shared_layers(spec, schema)
             return MaskedTokenNetwork(first, encoder, length=schema["features"][0]["length"])

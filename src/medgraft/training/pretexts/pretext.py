@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from medgraft.errors import ConfigError
 from medgraft.training.batches import Augment
 
 
@@ -31,3 +32,17 @@ class Pretext(Protocol):
     @property
     def batch(self) -> Augment | None:
         """What the network sees and is asked in place of ``x [b, ...]`` and ``y [b, ...]``."""
+
+
+def require(name: str, schema: Mapping[str, Any], *kinds: str) -> None:
+    """Refuse a pretext that cannot learn from features of the kinds in ``schema.json``.
+
+    Raises:
+        ConfigError: a feature is of another kind than these.
+    """
+    found = dict.fromkeys(feature["kind"] for feature in schema["features"])
+    if others := [kind for kind in found if kind not in kinds]:
+        raise ConfigError(
+            f"the pretext {name} learns from features of kind {' or '.join(kinds)}, got "
+            f"{', '.join(others)}: expected another pretrain.pretext"
+        )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from medgraft.construct import Count, Positive, construct
 from medgraft.networks.model import seeded, shared_layers
+from medgraft.training.pretexts.pretext import require
 
 
 class SimClr:
@@ -36,6 +37,7 @@ class SimClr:
         self, spec: Mapping[str, Any], schema: Mapping[str, Any], *, seed: int
     ) -> SimClrNetwork:
         """A freshly initialised input and encoder, with a small projection to compare in."""
+        require("simclr", schema, "image")
         with seeded(seed):
             first, encoder = shared_layers(spec, schema)
             return SimClrNetwork(first, encoder, width=self.width, temperature=self.temperature)

@@ -40,7 +40,7 @@ def kmer_logistic(
     def scores(fitted: Arrays, inputs: np.ndarray) -> np.ndarray:
         return linear_scores(fitted, count(inputs))
 
-    return Baseline(make, arrays, scores, task, classes)
+    return Baseline(make, arrays, scores, task, classes, maps=True)
 
 
 def kmer_counts(inputs: np.ndarray, *, k: int, strands: bool) -> np.ndarray:

@@ -10,6 +10,10 @@ from medgraft.construct import Count, Positive
 from medgraft.transfer.baselines.linear import linear_arrays, linear_scores
 from medgraft.transfer.baselines.recipe import Arrays, Baseline
 
+# Of the first component's variance: what varies less is the rounding of pixels that never vary, a
+# film's black frame for example, and whitening would make a weight of 1e15 of it.
+LEAST = 1e-9
+
 
 def pixel_regression(
     task: str, classes: int, *, components: Count = 50, C: Positive = 1.0
@@ -21,7 +25,7 @@ def pixel_regression(
     Args:
         task: of the outcome.
         classes: how many there are.
-        components: at most as many as there are training images.
+        components: at most as many as the training images have.
         C: inverse strength of the penalty on the components' weights.
     """
 
@@ -31,7 +35,7 @@ def pixel_regression(
     def scores(arrays: Arrays, inputs: np.ndarray) -> np.ndarray:
         return linear_scores(arrays, flat(inputs))
 
-    return Baseline(make, pixel_weights, scores, task, classes, affine=True)
+    return Baseline(make, pixel_weights, scores, task, classes, affine=True, maps=True)
 
 
 class PixelRegression:
@@ -52,7 +56,13 @@ class PixelRegression:
         # As many components as patients would fit each patient exactly.
         most = min(self.components, len(pixels) - 1, pixels.shape[1])
         self.pca = PCA(most, whiten=True, random_state=self.seed)
-        self.linear.fit(self.pca.fit_transform(pixels), y)
+        self.linear.fit(self.pca.fit_transform(pixels)[:, : self.kept], y)
+
+    @property
+    def kept(self) -> int:
+        """How many components tell images apart; at least one, as a regression needs an input."""
+        variance = self.pca.explained_variance_
+        return max(1, int((variance > LEAST * variance[0]).sum()))
 
     @property
     def classes_(self) -> np.ndarray:
@@ -63,7 +73,9 @@ class PixelRegression:
 def pixel_weights(estimator: PixelRegression) -> Arrays:
     """Weights ``[C, pixels]`` and intercepts ``[C]`` that do both steps at once."""
     pca, weights = estimator.pca, linear_arrays(estimator.linear)
-    folded = weights["coefficients"] / np.sqrt(pca.explained_variance_) @ pca.components_
+    spread = np.sqrt(pca.explained_variance_[: estimator.kept])
+    spread[spread == 0] = 1.0  # all training images are one
+    folded = weights["coefficients"] / spread @ pca.components_[: estimator.kept]
     intercepts = weights["intercepts"] - folded @ pca.mean_
     return {"coefficients": folded, "intercepts": intercepts}
 

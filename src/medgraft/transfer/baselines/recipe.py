@@ -32,6 +32,7 @@ class Baseline:
     ``arrays`` turns an estimator into arrays whose class axis is that of ``estimator.classes_``;
     ``scores`` turns arrays and ``inputs [n, width]`` into scores ``[n, C]``: logits, or the value.
     ``affine``: each score is an intercept and a weighted sum of inputs, whose parts are known.
+    ``maps``: it also reads what has positions, sequences ``[n, letters, length]`` or images.
     """
 
     make: Callable[[int], Any]
@@ -40,6 +41,7 @@ class Baseline:
     task: str
     classes: int
     affine: bool = False
+    maps: bool = False
 
     def fit(
         self, inputs: np.ndarray, y: np.ndarray, *, seed: int, weights: np.ndarray | None = None
@@ -47,8 +49,11 @@ class Baseline:
         """Fit on training patients ``inputs [n, width]``, ``y [n]``, each with its weight ``[n]``.
 
         Raises:
-            ConfigError: there are weights, and the learner takes none.
+            ConfigError: there are weights, and the learner takes none; or patients are sequences
+                or images, and it reads tables.
         """
+        if inputs.ndim > 2 and not self.maps:
+            raise ConfigError(_no_maps(self.task))
         estimator = self.make(seed)
         if weights is None:
             estimator.fit(inputs, y)
@@ -82,6 +87,14 @@ class Baseline:
         probability = np.full((len(inputs), self.classes), EDGE)
         probability[:, known] = softmax(scores[:, : len(known)], axis=1).clip(EDGE, 1 - EDGE)
         return np.log(probability)
+
+
+def _no_maps(task: str) -> str:
+    others = ", or take kmer_logistic (sequences) or pixel_regression (images)"
+    return (
+        "this learner reads tables and genes, not sequences or images; leave it out of strategies"
+        + ("" if task == "survival" else others)
+    )
 
 
 class Learned(Protocol):
