@@ -48,6 +48,17 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
+def one_process(monkeypatch):
+    """A group of this process alone: what is cut is in one part, and not for everybody to read."""
+    from torch import distributed
+
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # Lightning leaves ranks there
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.fixture
 def project(root, tmp_path, monkeypatch):
     """A project folder without data or results, as the working directory."""
     shutil.copytree(root / "conf", tmp_path / "conf")

@@ -133,6 +133,26 @@ def test_mistake_gets_one_sentence(project, override):
     assert refusal(settle, project, override) == MISTAKES[override]
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("share=replicas", "share: strategy fsdp expected 'batches', got 'replicas'"),
+        (
+            "precision=16-mixed",
+            "precision: strategy fsdp expected '32' or 'bf16-mixed', got '16-mixed'",
+        ),
+        ("compile=true", "compile: strategy fsdp expected False, got True"),
+        (
+            "same_bits=true",
+            "devices: expected 1, or trainer.same_bits=false, got 2: "
+            "several add up in another order than one, and last bits may differ",
+        ),
+    ],
+)
+def test_what_fsdp_cannot_do_is_refused(project, override, said):
+    assert refusal(settle, project, "trainer=fsdp", f"trainer.{override}") == f"trainer: {said}"
+
+
 def test_settings_of_unrun_strategy_get_one_sentence(project):
     said = refusal(settle, project, "experiment=gue_mouse", "strategies=[scratch]")
     assert said == (

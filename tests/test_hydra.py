@@ -144,7 +144,7 @@ cohort: breast, diabetes, gbsg, gue_mouse, heart, nki_vdx, own, pneumonia,
 """
     )
     assert "\noptimizer@finetune.optimizer: adam, adamw, sgd\n" in listed
-    assert "\ntrainer: cpu, ddp, gpu, ray, slurm\n" in listed
+    assert "\ntrainer: cpu, ddp, fsdp, gpu, ray, slurm\n" in listed
     assert max(map(len, listed.splitlines())) <= 80
 
 
@@ -217,13 +217,21 @@ MACHINES = {
     "cpu": {},
     "gpu": {"accelerator": "gpu"},
     "ddp": PROCESSES | {"accelerator": "auto"},
+    "fsdp": PROCESSES | {"accelerator": "auto", "strategy": "fsdp", "share": "batches"},
     "ray": PROCESSES | {"strategy": "ray"},
     "slurm": PROCESSES | {"accelerator": "auto", "devices": 4, "num_nodes": 2},
 }
 
 
-@pytest.mark.parametrize("precision", ["32", "16-mixed", "bf16-mixed"])
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize(
+    ("machine", "precision"),
+    [
+        (machine, precision)
+        for machine in MACHINES
+        for precision in ("32", "16-mixed", "bf16-mixed")
+        if (machine, precision) != ("fsdp", "16-mixed")  # refused: tests/test_config.py
+    ],
+)
 def test_hardware_changes_the_trainer_alone(project, machine, precision):
     """And of it what belongs to the machine: no seed, no batch size, no number of steps."""
     usual = composition.compose(project, [])

@@ -226,7 +226,7 @@ class TrainerConfig(Section):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     devices: Annotated[Any, AfterValidator(_countable)]
     num_nodes: Count
-    strategy: Literal["auto", "ddp", "ray"]
+    strategy: Literal["auto", "ddp", "fsdp", "ray"]
     share: Literal["replicas", "batches"] = "replicas"
     # Hydra reads trainer.precision=32 as a number.
     precision: Annotated[Literal["32", "16-mixed", "bf16-mixed"], BeforeValidator(str)]
@@ -257,6 +257,16 @@ class TrainerConfig(Section):
         """Ray is asked for that many processes."""
         if self.strategy == "ray" and self.devices == "auto":
             raise ValueError("devices: strategy ray expected a number, got 'auto'")
+        return self
+
+    @model_validator(mode="after")
+    def shards_what_it_can(self) -> TrainerConfig:
+        """Under FSDP all processes work on one network, part by part."""
+        expected = {"share": ("batches",), "precision": ("32", "bf16-mixed"), "compile": (False,)}
+        for name, allowed in expected.items() if self.strategy == "fsdp" else ():
+            if (got := getattr(self, name)) not in allowed:
+                told = " or ".join(map(shown, allowed))
+                raise ValueError(f"{name}: strategy fsdp expected {told}, got {shown(got)}")
         return self
 
 

@@ -12,6 +12,7 @@ from medgraft.evaluation import corrections
 from medgraft.networks.model import Network
 from medgraft.training import replicas
 from medgraft.training.replicas import Replicas
+from medgraft.training.sharding import is_cut, own, shard
 from training.simulated import HEADS, LAST, schema
 
 from . import found
@@ -82,6 +83,20 @@ def test_gradients_stay_apart(path):
     moved = {name: together.parameter(name).grad.flatten(1).abs().sum(1) for name in names}
     assert all(m[0] == m[2] == 0 for m in moved.values())
     assert sum(float(m[1]) for m in moved.values()) > 0
+
+
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize("path", ENCODERS)
+def test_cut_equals_whole(path):
+    """Under FSDP a layer's values are there while it is called, and not a moment longer."""
+    whole, cut = network(path, 1), network(path, 1)
+    shard(cut, torch.device("cpu"))
+    for net in (whole, cut):
+        torch.manual_seed(2)  # of dropout
+        net(patients(path, 7), torch.ones(7)).mean().backward()
+    for name, value in cut.named_parameters():
+        assert is_cut(value), name
+        torch.testing.assert_close(own(value.grad), whole.get_parameter(name).grad)
 
 
 @pytest.mark.parametrize("path", ENCODERS)

@@ -8,13 +8,16 @@ import os
 import sys
 from pathlib import Path
 
+from torch import Tensor
+
 from medgraft.config import Strategy
 from medgraft.stages.run import run
 from medgraft.training import finetune as training
 from medgraft.training import resume
 from medgraft.training.on_ray import spread
+from medgraft.training.sharding import own
 
-from .simulated import LAST, MLP, RESNET, SGD, cohort, design, fit_config, parts, trainer
+from .simulated import ADAMW, LAST, MLP, RESNET, SGD, cohort, design, fit_config, parts, trainer
 
 SCRATCH = Strategy(
     description="from scratch",
@@ -29,7 +32,8 @@ def main(out: str, encoder: str, sizes: str, settings: str, everyone: str = "") 
     """``sizes``: training patients per replica; ``settings``: changes to the trainer.
 
     Every process has a folder of its own to write to; with ``everyone`` all of them do. SIGNAL, in
-    the environment, is "15 at 40 of 1": sent to the process of rank 1 after step 40, once.
+    the environment, is "15 at 40 of 1": sent to the process of rank 1 after step 40, once. With
+    HELD every process writes how many bytes it holds; ADAMW takes that optimiser, as conf/ has it.
     """
     if everyone:
         training.leads = lambda: True
@@ -38,7 +42,7 @@ def main(out: str, encoder: str, sizes: str, settings: str, everyone: str = "") 
         design=design(tuple(json.loads(sizes)), 120),
         parts=parts(encoder={"mlp": MLP, "resnet": RESNET}[encoder]),
         pretrained=Path(out) / "none",
-        config=fit_config(SGD),
+        config=fit_config(ADAMW | {"fused": True} if os.environ.get("ADAMW") else SGD),
         trainer=trainer(**json.loads(settings)),
     )
     folder = Path(out)
@@ -47,6 +51,8 @@ def main(out: str, encoder: str, sizes: str, settings: str, everyone: str = "") 
     def train() -> None:
         if told := os.environ.get("SIGNAL"):
             ended_at(*map(int, told.split()[::2]), folder / "signalled")
+        if os.environ.get("HELD"):
+            weighed(folder / f"held{rank()}.json")
         with resume.resumable(folder / "scratch", [settings]):
             training.finetune("scratch", SCRATCH, study, out=folder / f"by{rank()}")
 
@@ -70,6 +76,32 @@ def ended_at(number: int, step: int, whom: int, once: Path) -> None:
         keep(self, module)
 
     resume.Progress.keep = kept
+
+
+def weighed(path: Path) -> None:
+    """Write the bytes of memory this process has taken for what is trained, after a check."""
+    keep = resume.Progress.keep
+
+    def kept(self: resume.Progress, module: object) -> None:
+        optimizer = module.optimizers(use_pl_optimizer=False)
+        moved = [one for group in optimizer.param_groups for one in group["params"]]
+        held = {
+            "parameters": moved,
+            "gradients": [one.grad for one in moved],
+            "averages": [state["exp_avg"] for state in optimizer.state.values()],
+            "squares": [state["exp_avg_sq"] for state in optimizer.state.values()],
+            "best": list(module.best.values()),
+        }
+        path.write_text(json.dumps({kind: taken(each) for kind, each in held.items()}))
+        keep(self, module)
+
+    resume.Progress.keep = kept
+
+
+def taken(tensors: list[Tensor]) -> int:
+    """The memory behind tensors, or behind this process' parts of them; some may share it."""
+    behind = [own(one.detach()).untyped_storage() for one in tensors]
+    return sum({one.data_ptr(): one.nbytes() for one in behind}.values())
 
 
 if __name__ == "__main__":

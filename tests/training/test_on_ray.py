@@ -30,9 +30,8 @@ def test_ray_wants_to_know_how_many(root):
         validate(compose(root, ["trainer=ray", "trainer.devices=auto"]))
 
 
-@pytest.mark.parametrize("strategy", ["fsdp", "ddp_spawn"])
+@pytest.mark.parametrize("strategy", ["deepspeed", "ddp_spawn"])
 def test_strategies_that_are_not_there_are_refused(root, strategy):
-    """FSDP cuts tensors flat; stacked replicas are stopped along their first axis."""
     from medgraft.composition import compose
 
     with pytest.raises(

@@ -12,11 +12,13 @@ import pytest
 import torch
 from polars.testing import assert_frame_equal
 
-from medgraft.training import weights
+from medgraft.training import resume, weights
 
 pytestmark = pytest.mark.slow
 TWO = {"devices": 2, "strategy": "ddp"}
 APART = TWO | {"share": "replicas"}
+CUT = TWO | {"strategy": "fsdp"}
+ADAMW = {"ADAMW": "yes"}  # in the environment of the program
 RAY = {"devices": 2, "strategy": "ray"}
 SIZES = [30, 41, 20]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
@@ -99,7 +101,36 @@ def test_torchrun_equals_one_process(start):
     assert [folder.name for folder in two.iterdir()] == ["by0"]
 
 
-@pytest.mark.parametrize(("two", "whom"), [(TWO, 0), (APART, 1)], ids=["batches", "replicas"])
+@pytest.mark.parametrize(("optimizer", "stops"), [({}, True), (ADAMW, False)])
+def test_two_processes_equal_one_where_values_are_cut(start, optimizer, stops):
+    """FSDP, which trains a replica at a time; SGD stops early, AdamW gets better to the end."""
+    one = start("one", "mlp", {"replicas_at_once": 1, "patience": 2}, more=optimizer)
+    two = start("two", "mlp", CUT | {"patience": 2}, everyone="yes", more=optimizer)
+    assert_same(one / "by0", two / "by0")
+    assert_equal(two / "by0", two / "by1")
+    steps = pl.read_parquet(two / "by0" / "history.parquet").group_by("replica").len()
+    assert (steps["len"].max() < 10) == stops
+
+
+def test_process_holds_half_of_what_is_trained(start):
+    """Bytes under FSDP: of parameters, gradients, both of AdamW's averages and the best values."""
+    out = {
+        name: start(name, "mlp", how, sizes=[40], more=ADAMW | {"HELD": "yes"})
+        for name, how in {"one": {}, "two": CUT, "ddp": TWO}.items()
+    }
+    whole = json.loads((out["one"] / "held0.json").read_text())
+    assert whole == dict.fromkeys(whole, 4 * (5 * 16 + 16 + 16 * 16 + 16 + 16 + 1))
+    for rank in (0, 1):
+        cut = json.loads((out["two"] / f"held{rank}.json").read_text())
+        # One of the head's 17 values cannot be halved: parts are rows, padded to as many each.
+        assert all(0.47 < cut[kind] / whole[kind] < 0.53 for kind in whole), cut
+        copied = json.loads((out["ddp"] / f"held{rank}.json").read_text())
+        assert copied == whole  # of which gradients share buckets
+
+
+@pytest.mark.parametrize(
+    ("two", "whom"), [(TWO, 0), (APART, 1), (CUT, 1)], ids=["batches", "replicas", "cut"]
+)
 def test_killed_process_ends_all_and_training_goes_on(launch, start, two, whom):
     """kill -9 of either process: the other ends with a line within seconds, nobody hangs."""
     expected = start("whole", "mlp", two)
@@ -125,6 +156,28 @@ def test_sigterm_to_one_process_saves_for_both(launch, start):
     assert_equal(expected / "by0", out / "by0")
 
 
+def test_sigterm_saves_what_is_cut_whole(launch, start):
+    """FSDP, ended in the first replica's training and again in the second's."""
+    expected = start("whole", "mlp", CUT, more=ADAMW)
+    done, out = launch("told", "mlp", CUT, told="15 at 40 of 1", more=ADAMW)
+    assert (done.returncode, done.stderr.count("ended by SIGTERM; its state is saved")) == (75, 1)
+    (saved,) = out.glob("scratch/*/fit-1.safetensors")
+    tensors, told = resume.read(saved)
+    assert told["steps"] == 40
+    for kind in ("replica", "best"):
+        assert tensors[f"{kind}.encoder.layers.1.0.weight"].shape == (1, 16, 16)
+    averages = [len(value) for name, value in tensors.items() if name.endswith(".exp_avg")]
+    assert sorted(averages) == [1, 1, 16, 16, 16, 16]  # rows of the head's and two layers' values
+    (out / "signalled").unlink()
+    again, out = launch("told", "mlp", CUT, told="15 at 40 of 1", more=ADAMW)
+    assert again.returncode == 75
+    assert "resumed at step 40, fit-1" in again.stdout
+    last, out = launch("told", "mlp", CUT, more=ADAMW)
+    assert "done at step 100, fit-1" in last.stdout
+    assert "resumed at step 40, fit-2" in last.stdout
+    assert_equal(expected / "by0", out / "by0")
+
+
 def test_torchrun_restarts_a_killed_process(launch, start):
     """Its own count of restarts; each begins where training was saved."""
     expected = start("whole", "mlp", TWO)
@@ -142,9 +195,10 @@ def assert_equal(one, two):
         assert (one / name).read_bytes() == (two / name).read_bytes()
 
 
-def test_processes_agree_with_batch_norm(start):
+@pytest.mark.parametrize("two", [TWO, CUT], ids=["batches", "cut"])
+def test_processes_agree_with_batch_norm(start, two):
     """Each normalises by its own half of a batch; yet all hold one network and stop at once."""
-    two = start("two", "resnet", TWO | {"patience": 1}, everyone="yes")
+    two = start("two", "resnet", two | {"patience": 1}, everyone="yes")
     for name in ("weights.safetensors", "history.parquet"):
         assert (two / "by0" / name).read_bytes() == (two / "by1" / name).read_bytes()
 

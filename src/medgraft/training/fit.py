@@ -42,6 +42,8 @@ def fit(
 ) -> tuple[State, pl.DataFrame]:
     """Train all replicas, at most ``trainer.replicas_at_once`` together in each process.
 
+    Under FSDP it is one: of a stack each process would hold other replicas, not a part of each.
+
     Several processes take replicas of their own or a part of every batch, as ``trainer.share``
     says; all of them return the same.
 
@@ -57,7 +59,8 @@ def fit(
     apart = world > 1 and trainer.share == "replicas" and count >= world
     split = world if apart else 1
     found: dict[int, tuple[State, pl.DataFrame]] = {}
-    for turn in shares(count, world=split, at_once=trainer.replicas_at_once):
+    at_once = 1 if trainer.strategy == "fsdp" else trainer.replicas_at_once
+    for turn in shares(count, world=split, at_once=at_once):
         runner = lightning_trainer(trainer, apart=apart)
         which = turn[runner.global_rank if apart else 0]
         part = {name: value[which] for name, value in state.items()}

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from medgraft.config import TrainerConfig
 from medgraft.errors import StageError
+from medgraft.training.sharding import shard
 
 # A process that has nothing left to train waits for the slowest; one that died is noticed at once.
 PATIENCE = timedelta(days=7)
@@ -42,6 +43,23 @@ class ReplicasApart(DDPStrategy):
     def reduce(self, tensor: Tensor, *_: Any, **__: Any) -> Tensor:
         """Each process' own value."""
         return tensor
+
+
+class Sharded(DDPStrategy):
+    """Each process holds a part of every parameter, gradient and optimiser state (FSDP).
+
+    Not Lightning's ``FSDPStrategy``, which needs GPUs and the FSDP that cuts tensors flat.
+    """
+
+    def model_to_device(self) -> None:
+        """Only parts go there, once they are cut."""
+
+    def configure_ddp(self) -> None:
+        """Cut the network; one whose training is done stays whole."""
+        module: Any = self.model
+        if not module.progress.done:
+            shard(module.replicas.alone, self.root_device)
+        module.to(self.root_device)
 
 
 def environment(config: TrainerConfig) -> list[Any]:
@@ -76,14 +94,15 @@ def lightning_trainer(config: TrainerConfig, *, apart: bool = False) -> Any:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
     warnings.filterwarnings("ignore", message="Grad strides do not match")
+    # Of outputs that must not be changed in place; that none is the contract of encoders tests.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     torch.set_num_threads(config.threads)
-    strategy = "ddp" if config.strategy == "ray" else config.strategy
     with _one_line_refusals():
         return pytorch_lightning.Trainer(
             accelerator=config.accelerator,
             devices=config.devices,
             num_nodes=config.num_nodes,
-            strategy=ReplicasApart(timeout=PATIENCE) if apart else strategy,
+            strategy=strategy_of(config, apart=apart),
             precision=config.precision,
             plugins=environment(config),
             max_epochs=1,
@@ -95,6 +114,15 @@ def lightning_trainer(config: TrainerConfig, *, apart: bool = False) -> Any:
             enable_progress_bar=sys.stdout.isatty() and sys.stderr.isatty(),
             use_distributed_sampler=False,
         )
+
+
+def strategy_of(config: TrainerConfig, *, apart: bool) -> Any:
+    """How processes share the work, as Lightning is told."""
+    if apart:
+        return ReplicasApart(timeout=PATIENCE)
+    if config.strategy == "fsdp":
+        return Sharded()
+    return "ddp" if config.strategy == "ray" else config.strategy
 
 
 @contextmanager

@@ -90,9 +90,9 @@ class ReplicaModule(pl.LightningModule):
         return optimizer
 
     def on_train_start(self) -> None:
-        """Bring the kept values to the device; a model one starts from is the first to beat."""
+        """Keep the values where they are now; a model one starts from is the first to beat."""
         self.progress.begin(self)
-        self.best = {name: value.to(self.device) for name, value in self.best.items()}
+        self.best = {name: value.clone() for name, value in self.replicas.changing().items()}
         if self.progress.saved:
             resume.restore(self, self.progress.saved)
         elif self.course.start_counts:
@@ -139,12 +139,13 @@ class ReplicaModule(pl.LightningModule):
         self.steps += 1
 
     def on_train_end(self) -> None:
-        """Check what was trained since the last check, then return to the best values."""
+        """Check what was trained since the last check, then return to the best values, whole."""
         if self.steps % self.check_every:
             self.check()
         if self.course.chooses:
             for name, value in self.replicas.changing().items():
                 value.copy_(self.best[name])
+        self.replicas.settle()
 
     def check(self) -> None:
         """Measure and record the validation loss."""

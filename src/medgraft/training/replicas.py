@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from medgraft.networks.model import Network
+from medgraft.training.sharding import cut, is_cut, joined, own
 
 State = dict[str, Tensor]
 """Parameters and buffers by their name in one network, each ``[R, ...]``."""
@@ -32,6 +33,7 @@ class Replicas(nn.Module):
         self.names = list(state)
         self.trained = sorted(trained)
         self.count = len(next(iter(state.values())))
+        self.settled: State = {}
         if self.count == 1:
             self.alone = copy.deepcopy(template)
             self.alone.load_state_dict({name: value[0] for name, value in state.items()})
@@ -57,19 +59,47 @@ class Replicas(nn.Module):
         owner, _, attribute = name.rpartition(".")
         return getattr(self.alone.get_submodule(owner), attribute)
 
+    @property
+    def cut(self) -> bool:
+        """Whether every process holds parts of the values."""
+        return any(is_cut(self.parameter(name)) for name in self.names)
+
     def value(self, name: str) -> Tensor:
-        """One parameter or buffer ``[R, ...]``, sharing memory with what is trained."""
-        tensor = self.parameter(name).detach()
+        """One parameter or buffer ``[R, ...]``, sharing memory with what is trained.
+
+        Where it is cut, this process' part of it.
+        """
+        tensor = own(self.parameter(name).detach())
         return tensor if self.count > 1 else tensor[None]
 
     def state(self) -> State:
-        """Values of all replicas, copied."""
-        return {name: self.value(name).clone() for name in self.names}
+        """Values of all replicas, copied; where they are cut, all processes have to ask."""
+        if self.settled:
+            return dict(self.settled)
+        return self.joined({name: self.value(name).clone() for name in self.names})
 
     def put(self, state: State) -> None:
         """Take over the values of all replicas."""
-        for name in self.names:
-            self.value(name).copy_(state[name])
+        for name, value in self.parts({name: state[name] for name in self.names}).items():
+            self.value(name).copy_(value)
+
+    def joined(self, parts: State) -> State:
+        """What all processes together hold of these values; all of them have to ask."""
+        if self.count > 1:
+            return parts
+        # Files give values in any order, and all processes have to ask for the same one.
+        return {n: joined(parts[n][0], self.parameter(n))[None] for n in sorted(parts)}
+
+    def parts(self, values: State) -> State:
+        """What this process holds of whole values."""
+        if self.count > 1:
+            return values
+        return {n: own(cut(value[0], self.parameter(n)))[None] for n, value in values.items()}
+
+    def settle(self) -> None:
+        """Bring what is cut together, in main memory: nobody trains it further."""
+        if self.cut:
+            self.settled = {name: value.cpu() for name, value in self.state().items()}
 
     def changing(self) -> State:
         """What training may change: trained parameters and running statistics (not copied)."""

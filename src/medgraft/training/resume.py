@@ -29,6 +29,7 @@ from torch import Tensor
 from medgraft.config import leads
 from medgraft.errors import Preempted, StageError
 from medgraft.training.replicas import Replicas
+from medgraft.training.sharding import cut, whole
 
 # Seconds of training for each second of saving: at most 2 % of the time.
 RARELY = 50.0
@@ -149,8 +150,10 @@ class Progress:
         if not self.scratch:
             return
         self.scratch.told_to_stop = module.any(self.scratch.told_to_stop)
-        if self.writes and self.scratch.due:
-            self.scratch.save((self.path, snapshot(module)))
+        if module.any(self.writes and self.scratch.due) and (self.writes or module.replicas.cut):
+            saved = snapshot(module)  # takes all processes, where each holds a part
+            if self.writes:
+                self.scratch.save((self.path, saved))
         if module.any(self.scratch.told_to_stop):  # once the one that writes has written
             raise Preempted(ENDED)
 
@@ -303,7 +306,8 @@ def result(module: Any) -> Saved:
 def snapshot(module: Any) -> Saved:
     """All that decides how a module's training goes on; taken just after a check."""
     optimizer = module.optimizers(use_pl_optimizer=False).state_dict()
-    tensors = copies(module.replicas.state(), "replica.") | copies(module.best, "best.")
+    tensors = copies(module.replicas.state(), "replica.")
+    tensors |= copies(module.replicas.joined(module.best), "best.")
     tensors |= copies({"best_loss": module.best_loss, "waited": module.waited})
     others: dict[int, dict[str, Any]] = {}
     for number, values in optimizer["state"].items():
@@ -322,7 +326,10 @@ def snapshot(module: Any) -> Saved:
 
 def copies(values: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
     """Copies on the CPU, which share no memory, with the random state they go with."""
-    made = {prefix + n: v.detach().to("cpu", copy=True).contiguous() for n, v in values.items()}
+    made = {
+        prefix + n: whole(values[n]).detach().to("cpu", copy=True).contiguous()
+        for n in sorted(values)  # the order of a file is any, and processes ask together
+    }
     return made | random_state()
 
 
@@ -330,7 +337,8 @@ def restore(module: Any, saved: Saved) -> None:
     """Bring a module that is about to train to where ``snapshot`` found it."""
     tensors, told = saved
     module.replicas.put(under(tensors, "replica."))
-    module.best = {n: v.to(module.device) for n, v in under(tensors, "best.").items()}
+    best = {n: v.to(module.device) for n, v in under(tensors, "best.").items()}
+    module.best = module.replicas.parts(best)
     module.best_loss = tensors["best_loss"].to(module.device)
     module.waited = tensors["waited"].to(module.device)
     states: dict[int, dict[str, Any]] = {
@@ -342,6 +350,10 @@ def restore(module: Any, saved: Saved) -> None:
         for group in told["groups"]
     ]
     optimizer = module.optimizers(use_pl_optimizer=False)
+    moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, values in states.items():
+        shaped = {n: v for n, v in values.items() if getattr(v, "shape", 0) == moved[number].shape}
+        values |= {name: cut(value, moved[number]) for name, value in shaped.items()}
     optimizer.load_state_dict({"state": states, "param_groups": groups})
     module.trainer.precision_plugin.load_state_dict(told["scaler"])
     set_random_state(tensors)

@@ -7,6 +7,7 @@ from medgraft.networks import checkpoints
 from medgraft.networks.encoders.hugging_face import HuggingFace
 from medgraft.training import replicas
 from medgraft.training.replicas import Replicas
+from medgraft.training.sharding import is_cut, own, shard, units
 
 from ..tiny_checkpoint import LETTERS, SHAPES, VOCABULARY, write
 
@@ -56,6 +57,44 @@ def test_pool_is_mean_of_letters(tmp_path):
     built = encoder(write(tmp_path))
     alone, padded = built(one_hot("ACGTA"))[-1], built(one_hot("ACGTA", "ACGTAACGTA"))[-1][:1]
     torch.testing.assert_close(built.pool(padded), alone.mean(-1), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize("kind", SHAPES)
+def test_blocks_come_together_one_by_one(kind, tmp_path):
+    """Under FSDP one block's values are together while it works, the other's stay cut."""
+    folder = write(tmp_path, kind)
+    whole, cut = LastMap(encoder(folder)), LastMap(encoder(folder))
+    first, second = units(cut)
+    shard(cut, torch.device("cpu"))
+    seen = []
+    for block, other in ((first, second), (second, first)):
+        next(block.children()).register_forward_pre_hook(
+            lambda *_, block=block, other=other: seen.append((cuts(block), cuts(other)))
+        )
+    for net in (whole, cut):
+        net(one_hot("ACGTTGCAAC", "GGNTA")).square().mean().backward()
+    assert seen == [({False}, {True}), ({False}, {True})]
+    for name, value in cut.named_parameters():
+        expected = whole.get_parameter(name).grad
+        assert (value.grad is None) == (expected is None), name
+        if expected is not None:
+            torch.testing.assert_close(own(value.grad), expected)
+
+
+def cuts(module) -> set[bool]:
+    return {is_cut(value) for value in module.parameters()}
+
+
+class LastMap(torch.nn.Module):
+    """What an encoder says last, as the part of a network that it is."""
+
+    def __init__(self, built: HuggingFace):
+        super().__init__()
+        self.encoder = built
+
+    def forward(self, x):
+        return self.encoder.pool(self.encoder(x)[-1])
 
 
 @pytest.mark.parametrize("kind", SHAPES)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -6,6 +8,7 @@ from medgraft.networks import checkpoints
 from medgraft.networks.encoders.hugging_face_image import HuggingFaceImage
 from medgraft.training import replicas
 from medgraft.training.replicas import Replicas
+from medgraft.training.sharding import own, shard, units
 
 from ..tiny_checkpoint import SEEING, write_seeing
 
@@ -34,6 +37,26 @@ def test_layers_equal_transformers(kind, tmp_path):
             torch.testing.assert_close(layer[..., 2, 1], state[:, -2], atol=1e-5, rtol=1e-4)
         else:
             torch.testing.assert_close(layer, state, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_blocks_learn_the_same(kind, tmp_path):
+    """Under FSDP, each block's values are together while it works."""
+    folder = write_seeing(tmp_path, kind)
+    whole, cut = encoder(folder), encoder(folder)
+    blocks = list(units(SimpleNamespace(encoder=cut)))
+    assert len(blocks) == len(cut.layers) - 1
+    for part in (*blocks, cut):
+        shard(part, torch.device("cpu"))
+    image = torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+    for built in (whole, cut):
+        built(image)[-1].square().mean().backward()
+    for name, value in cut.named_parameters():
+        expected = whole.get_parameter(name).grad
+        assert (value.grad is None) == (expected is None), name
+        if expected is not None:
+            torch.testing.assert_close(own(value.grad), expected)
 
 
 def test_grey_is_shown_to_every_channel(tmp_path):
