@@ -153,6 +153,39 @@ def test_what_fsdp_cannot_do_is_refused(project, override, said):
     assert refusal(settle, project, "trainer=fsdp", f"trainer.{override}") == f"trainer: {said}"
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("preparation=image", "reads table, expression, and this is image"),
+        (
+            "task=survival",
+            "learns binary, multiclass, multilabel, regression, and this is survival",
+        ),
+    ],
+)
+def test_learner_for_other_data_is_refused_before_training(project, override, said):
+    """Of the strategies that run by default, and none that trains a network."""
+    end = "leave it out of strategies; docs/choosing.md has the learners for each kind"
+    assert refusal(settle, project, override).splitlines() == [
+        f"strategies.{name}: {said}: {end}" for name in ("logistic_regression", "gradient_boosting")
+    ]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "+strategies.scratch.reads=[table]",
+        "strategies.gradient_boosting.reads=[]",
+        "strategies.gradient_boosting.learns=[]",
+    ],
+)
+def test_baselines_alone_say_what_they_read(project, override):
+    name = override.removeprefix("+").split(".")[1]
+    assert refusal(settle, project, override) == (
+        f"strategies.{name}: expected reads and learns of a baseline, and of nothing else"
+    )
+
+
 def test_settings_of_unrun_strategy_get_one_sentence(project):
     said = refusal(settle, project, "experiment=gue_mouse", "strategies=[scratch]")
     assert said == (

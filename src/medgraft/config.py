@@ -129,8 +129,9 @@ class TaskConfig(Section):
 
 
 class PreparationConfig(Section):
-    """How the two panels are aligned, and how raw values become inputs."""
+    """What kind of data this is, how panels are aligned, and how raw values become inputs."""
 
+    modality: Text
     align: Target
     input: Target
 
@@ -164,10 +165,15 @@ class PretrainConfig(FitConfig):
 
 
 class Strategy(Section):
-    """One way to use the source cohort, or not to. Every part names a constructor."""
+    """One way to use the source cohort, or not to. Every part names a constructor.
+
+    A baseline says which modalities it ``reads`` and which kinds of outcome it ``learns``.
+    """
 
     description: str = Field(min_length=1)
     uses_source: bool
+    reads: list[Text] = []
+    learns: list[Annotated[str, AfterValidator(_known_kind)]] = []
     init: Target | None = None
     trainable: Target | None = None
     readout: Target | None = None
@@ -186,6 +192,8 @@ class Strategy(Section):
         choices = [self.adapter, self.learning_rate, self.penalty, self.alignment, self.recalibrate]
         if self.baseline and any([*parts, *choices]):
             raise ValueError("a baseline takes no other part")
+        if {bool(self.reads), bool(self.learns)} != {bool(self.baseline)}:
+            raise ValueError("expected reads and learns of a baseline, and of nothing else")
         if not self.baseline and not all(parts):
             raise ValueError("expected init, trainable and readout, or a baseline")
         if not self.uses_source and (self.alignment or self.learn_from != "target"):
@@ -385,8 +393,23 @@ def _check_consistency(config: Config) -> None:
         problems.append(
             f"task.primary: {shown(config.task.primary)} is not among the metrics{hint}"
         )
+    problems += [text for name in config.strategies for text in _unfit(name, config)]
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _unfit(name: str, config: Config) -> Iterator[str]:
+    """What a strategy cannot do here; found before anything is trained."""
+    strategy = config.strategies[name]
+    for does, able, asked in (
+        ("reads", strategy.reads, config.preparation.modality),
+        ("learns", strategy.learns, config.task.kind),
+    ):
+        if able and asked not in able:
+            yield (
+                f"strategies.{name}: {does} {', '.join(able)}, and this is {asked}: leave it out "
+                "of strategies; docs/choosing.md has the learners for each kind"
+            )
 
 
 def _problem(error: Any) -> str:

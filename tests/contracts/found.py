@@ -40,7 +40,13 @@ def overrides(path: Path) -> list[str]:
     chosen = CHOICE.get(path.parent.name, f"{path.parent.name}={{}}").format(path.stem)
     open_ends = [key for key, value in flat(read(path)).items() if value == "???"]
     chosen = re.sub(r"\b(\w+),\1\b", r"\1", chosen)  # scratch beside itself is refused
-    return [chosen, *(f"{path.parent.name}.{key}={SAID[key]}" for key in open_ends)]
+    # Baselines say what they are for; not all of the default ones are for every kind of data.
+    limits = {"reads": "preparation", "learns": "task"}
+    fit = [
+        f"{group}={read(path)[limit][0]}" for limit, group in limits.items() if limit in read(path)
+    ]
+    fit += ["strategies=[scratch]"] if path.parent.name in limits.values() else []
+    return [chosen, *fit, *(f"{path.parent.name}.{key}={SAID[key]}" for key in open_ends)]
 
 
 def flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What every strategy promises, carried out on a small simulated study of each task."""
 
 import dataclasses
-import inspect
 import re
 
 import numpy as np
@@ -18,8 +17,10 @@ from training.simulated import ADAMW, LAST, cohort, design, fit_config, parts, t
 
 from . import found
 
-SEQUENCES_ONLY = ("kmer_logistic",)  # refuses the tables below; see transfer/baselines/test_kmer.py
-OF_TABLES = [path for path in found.of("strategies") if path.stem not in SEQUENCES_ONLY]
+# Of others than the tables below see tests/transfer.
+OF_TABLES = [
+    path for path in found.of("strategies") if "table" in found.read(path).get("reads", ["table"])
+]
 FILES = [pytest.param(path, id=path.stem) for path in OF_TABLES]
 NO_SURVIVAL = (
     "the baseline {} does not learn survival (disease); leave it out of strategies, or take cox"
@@ -63,16 +64,12 @@ def outputs(frame: pl.DataFrame) -> np.ndarray:
 
 
 def learns(path, task: str) -> bool:
-    """Networks learn every task, classes where they relate classes; a baseline survival or not."""
+    """Networks learn every task, classes where they relate classes; a baseline what it says."""
     said = found.read(path)
-    baseline, penalty = said.get("baseline"), said.get("penalty")
+    penalty = said.get("penalty")
     if penalty and locate(penalty["_target_"]).needs_source:
         return task in ("binary", "multiclass")
-    if not baseline:
-        return True
-    return ("horizons" in inspect.signature(locate(baseline["_target_"])).parameters) is (
-        task == "survival"
-    )
+    return task in said.get("learns", TASKS)
 
 
 def task_of(path) -> str:
@@ -119,7 +116,7 @@ def test_every_patient_is_answered(path, task, studies, tmp_path):
     assert summary["strategy"] == path.stem
 
 
-@pytest.mark.parametrize("path", FILES)
+@pytest.mark.parametrize("path", found.of("strategies"), ids=found.name)
 def test_its_use_is_documented(path):
     """Its line of the table says when to use it."""
     page = (found.CONF.parent / "docs" / "strategies.md").read_text()

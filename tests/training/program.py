@@ -27,6 +27,8 @@ SCRATCH = Strategy(
     readout=LAST,
 )
 
+ENCODERS = {"mlp": MLP, "resnet": RESNET, "dropout": RESNET | {"dropout": 0.5}}
+
 
 def main(out: str, encoder: str, sizes: str, settings: str, everyone: str = "") -> None:
     """``sizes``: training patients per replica; ``settings``: changes to the trainer.
@@ -40,7 +42,7 @@ def main(out: str, encoder: str, sizes: str, settings: str, everyone: str = "") 
     study = training.Study(
         target=cohort(120),
         design=design(tuple(json.loads(sizes)), 120),
-        parts=parts(encoder={"mlp": MLP, "resnet": RESNET}[encoder]),
+        parts=parts(encoder=ENCODERS[encoder]),
         pretrained=Path(out) / "none",
         config=fit_config(ADAMW | {"fused": True} if os.environ.get("ADAMW") else SGD),
         trainer=trainer(**json.loads(settings)),

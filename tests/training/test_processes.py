@@ -147,11 +147,13 @@ def test_killed_process_ends_all_and_training_goes_on(launch, start, two, whom):
     assert_equal(expected / "by0", out / "by0")
 
 
-def test_sigterm_to_one_process_saves_for_both(launch, start):
-    expected = start("whole", "mlp", TWO)
-    done, out = launch("told", "mlp", TWO, told="15 at 40 of 1")
+@pytest.mark.parametrize(("encoder", "two"), [("mlp", TWO), ("dropout", TWO), ("dropout", CUT)])
+def test_sigterm_to_one_process_saves_for_both(launch, start, encoder, two):
+    """Each draws its own dropout on."""
+    expected = start("whole", encoder, two)
+    done, out = launch("told", encoder, two, told="15 at 40 of 1")
     assert (done.returncode, done.stderr.count("ended by SIGTERM; its state is saved")) == (75, 1)
-    again, out = launch("told", "mlp", TWO)
+    again, out = launch("told", encoder, two)
     assert "resumed at step 40, fit-1" in again.stdout
     assert_equal(expected / "by0", out / "by0")
 

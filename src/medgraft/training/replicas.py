@@ -88,7 +88,8 @@ class Replicas(nn.Module):
         if self.count > 1:
             return parts
         # Files give values in any order, and all processes have to ask for the same one.
-        return {n: joined(parts[n][0], self.parameter(n))[None] for n in sorted(parts)}
+        ordered = {name: self.parameter(name) for name in self.names if name in parts}
+        return {name: joined(parts[name][0], like)[None] for name, like in ordered.items()}
 
     def parts(self, values: State) -> State:
         """What this process holds of whole values."""

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from medgraft.config import leads
 from medgraft.errors import Preempted, StageError
+from medgraft.training.processes import gathered
 from medgraft.training.replicas import Replicas
 from medgraft.training.sharding import cut, whole
 
@@ -150,10 +151,14 @@ class Progress:
         if not self.scratch:
             return
         self.scratch.told_to_stop = module.any(self.scratch.told_to_stop)
-        if module.any(self.writes and self.scratch.due) and (self.writes or module.replicas.cut):
-            saved = snapshot(module)  # takes all processes, where each holds a part
+        if module.any(self.writes and self.scratch.due):
+            random = gathered(random_state(), world=module.trainer.world_size)
+            if self.writes or module.replicas.cut:
+                tensors, told = snapshot(module)  # takes all processes, where each holds a part
             if self.writes:
-                self.scratch.save((self.path, saved))
+                for rank, state in enumerate(random):
+                    tensors |= {f"rank.{rank}.{name}": value for name, value in state.items()}
+                self.scratch.save((self.path, (tensors, told)))
         if module.any(self.scratch.told_to_stop):  # once the one that writes has written
             raise Preempted(ENDED)
 
@@ -356,7 +361,9 @@ def restore(module: Any, saved: Saved) -> None:
         values |= {name: cut(value, moved[number]) for name, value in shaped.items()}
     optimizer.load_state_dict({"state": states, "param_groups": groups})
     module.trainer.precision_plugin.load_state_dict(told["scaler"])
-    set_random_state(tensors)
+    # Of more processes than have saved, the others draw as the first.
+    own = under(tensors, f"rank.{module.trainer.strategy.global_rank}.")
+    set_random_state(own or tensors)
 
 
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
