@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -113,12 +114,17 @@ def _typed(cells: pl.Series, rule: Rule) -> Reading:
 
 
 def _one_of_few(cells: pl.Series, rule: Rule) -> Reading:
-    texts = pl.Series([*cast(pl.Enum, cells.dtype).categories, ""])
-    each = read_column(texts, rule)
+    texts = (*cast(pl.Enum, cells.dtype).categories, "")
+    each = _every_text(texts, rule)
     row = cells.to_physical().cast(pl.UInt32).fill_null(len(texts) - 1).to_numpy()
     often = zip(texts, np.bincount(row, minlength=len(texts)).tolist(), strict=True)
     counts = {text: count for text, count in often if count and text in each.disguised}
     return Reading(each.values[row], each.missing[row], each.wrong[row], counts)
+
+
+@lru_cache  # of every part of a file they are the same
+def _every_text(texts: tuple[str, ...], rule: Rule) -> Reading:
+    return read_column(pl.Series(texts, dtype=pl.String), rule)
 
 
 def type_of(rule: Rule) -> pl.DataType | None:

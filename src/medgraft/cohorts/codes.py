@@ -73,3 +73,7 @@ class Rule:
     missing: tuple[int | float | str, ...] = ()
     disguised: tuple[int | float | str, ...] = ()
     never_missing: bool = False
+
+    def __hash__(self) -> int:
+        """Equal rules read alike; one with a mapping has no hash by itself."""
+        return hash((tuple(self.codes or ()), self.missing, self.disguised, self.range))

@@ -19,7 +19,9 @@ from medgraft.errors import CohortError
 
 DELIMITERS = ",;\t|"
 BLOCK = 20_000  # rows held as Python objects at a time
-PIECE = 2**25  # bytes of lines that polars splits at a time
+# Bytes of lines that polars splits at a time; for more the C library asks the system every time.
+PIECE = 3 * 2**23
+COUNTED = 2**18  # bytes of which one is counted at a time: a processor's cache holds them
 REQUEST = Path("request")
 """What messages call lines that stand in no file."""
 QUOTE = '"'
@@ -290,7 +292,9 @@ def _odd(column: pl.Series) -> bool:
 
 def _count_of(byte: bytes, text: bytes) -> int:
     """As `text.count`, in a fifth of the time where the byte is frequent."""
-    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == byte[0]))
+    every = np.frombuffer(text, np.uint8)
+    parts = (every[start : start + COUNTED] for start in range(0, len(every), COUNTED))
+    return sum(int(np.count_nonzero(part == byte[0])) for part in parts)
 
 
 def _unquoted(cells: pl.DataFrame) -> pl.DataFrame | None:
