@@ -12,6 +12,7 @@ import yaml
 from optuna.trial import TrialState
 
 from medgraft.errors import ConfigError, MedgraftError
+from medgraft.sweep.launchers.slurm import quiet_submitit
 from medgraft.sweep.run import Sweep, search
 from medgraft.sweep.settings import Asked
 from medgraft.sweep.trials import WORKER
@@ -115,6 +116,16 @@ def test_what_slurm_is_asked_for(project):
 
 
 @pytest.mark.slow
+def test_slurm_without_accounts_is_looked_at_in_silence(capfd, monkeypatch):
+    """submitit goes on without sacct, and would say so every time it looks."""
+    watcher = quiet_submitit().slurm.slurm.SlurmInfoWatcher()
+    watcher.register_job("1")
+    monkeypatch.setenv("PATH", "")
+    watcher.update()
+    assert capfd.readouterr() == ("", "")
+    assert watcher.num_calls == 1
+
+
 def test_submitit_carries_out_exactly_n(project, ask, unlogged):
     pytest.importorskip("submitit", reason="needs submitit (the extra slurm)")
     given = ["launcher=submitit", "launcher.cluster=local", "--workers=2"]

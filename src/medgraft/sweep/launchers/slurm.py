@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +38,7 @@ class Slurm(Launcher):
 
     def start(self, worker: Worker, count: int, *, folder: Path) -> Array:
         """Submit; what a task prints is in ``folder/<job>_<task>_*.out`` and ``.err``."""
-        try:
-            import submitit
-        except ImportError:
-            raise lacking("submitit", "submitit", "slurm") from None
+        submitit = quiet_submitit()
         if self.spreads and not shutil.which("sbatch"):
             raise MedgraftError(
                 "launcher=submitit: expected SLURM's sbatch on this machine, found none; "
@@ -107,6 +105,20 @@ class Array(Crew):
         for one in self.jobs:
             if not one.done():
                 one.cancel(check=False)
+
+
+def quiet_submitit() -> Any:
+    """submitit, which would say at every look that SLURM keeps no accounts, and goes on.
+
+    Raises:
+        MedgraftError: it is not installed.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise lacking("submitit", "submitit", "slurm") from None
+    logging.getLogger("submitit").setLevel(logging.ERROR)
+    return submitit
 
 
 def last_line(error: BaseException | None) -> str:
