@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import subprocess
+import sys
 from configparser import ConfigParser
 
 import pytest
@@ -83,3 +85,13 @@ def test_both_ways_start_the_same_server(compose):
         unit.group(1), " ".join(compose["services"]["mlflow"]["command"]),
     )]  # fmt: skip
     assert options[0] == options[1]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd on this machine")
+def test_systemd_knows_the_unit(tmp_path):
+    """Every directive and what it says; the server itself need not be installed."""
+    unit = (HERE / "mlflow.service").read_text().replace("/opt/mlflow/bin/mlflow", sys.executable)
+    (tmp_path / "mlflow.service").write_text(unit)
+    command = ["systemd-analyze", "verify", "--man=no", tmp_path / "mlflow.service"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

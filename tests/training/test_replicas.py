@@ -92,6 +92,15 @@ def test_state_survives_the_stack(encoder):
             assert found[name].dtype == value.dtype
 
 
+@ALONE
+@pytest.mark.parametrize("count", [1, 3])
+def test_values_have_the_order_of_the_network(encoder, count):
+    """In which processes exchange them, whatever order a file gave them in."""
+    template, state, _ = study(encoder)
+    given = {name: state[name][:count] for name in reversed(state)}
+    assert list(Replicas(template, given).state()) == list(template.state_dict())
+
+
 def test_given_state_is_copied():
     template, state, _ = study("mlp")
     for values in (state, one(state, 0)):

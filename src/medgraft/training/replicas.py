@@ -30,7 +30,8 @@ class Replicas(nn.Module):
 
     def __init__(self, template: Network, state: State, trained: Iterable[str] = ()) -> None:
         super().__init__()
-        self.names = list(state)
+        # Processes exchange values in this order, and what is read from a file has any.
+        self.names = [name for name in template.state_dict() if name in state]
         self.trained = sorted(trained)
         self.count = len(next(iter(state.values())))
         self.settled: State = {}
@@ -87,7 +88,6 @@ class Replicas(nn.Module):
         """What all processes together hold of these values; all of them have to ask."""
         if self.count > 1:
             return parts
-        # Files give values in any order, and all processes have to ask for the same one.
         ordered = {name: self.parameter(name) for name in self.names if name in parts}
         return {name: joined(parts[name][0], like)[None] for name, like in ordered.items()}
 
