@@ -167,7 +167,7 @@ class PretrainConfig(FitConfig):
 class Strategy(Section):
     """One way to use the source cohort, or not to. Every part names a constructor.
 
-    A baseline says which modalities it ``reads`` and which kinds of outcome it ``learns``.
+    A baseline may say which modalities it ``reads`` and which kinds of outcome it ``learns``.
     """
 
     description: str = Field(min_length=1)
@@ -192,8 +192,8 @@ class Strategy(Section):
         choices = [self.adapter, self.learning_rate, self.penalty, self.alignment, self.recalibrate]
         if self.baseline and any([*parts, *choices]):
             raise ValueError("a baseline takes no other part")
-        if {bool(self.reads), bool(self.learns)} != {bool(self.baseline)}:
-            raise ValueError("expected reads and learns of a baseline, and of nothing else")
+        if not self.baseline and (self.reads or self.learns):
+            raise ValueError("expected reads and learns of a baseline alone")
         if not self.baseline and not all(parts):
             raise ValueError("expected init, trainable and readout, or a baseline")
         if not self.uses_source and (self.alignment or self.learn_from != "target"):

@@ -117,6 +117,13 @@ def test_every_patient_is_answered(path, task, studies, tmp_path):
 
 
 @pytest.mark.parametrize("path", found.of("strategies"), ids=found.name)
+def test_learner_says_what_it_is_for(path):
+    """So that others are refused before anything is trained."""
+    said = found.read(path)
+    assert ("baseline" in said) == ("reads" in said) == ("learns" in said)
+
+
+@pytest.mark.parametrize("path", found.of("strategies"), ids=found.name)
 def test_its_use_is_documented(path):
     """Its line of the table says when to use it."""
     page = (found.CONF.parent / "docs" / "strategies.md").read_text()
