@@ -18,9 +18,10 @@ from typing import Any
 
 import yaml
 
-from medgraft.config import dotted, read_yaml, write_if_changed
+from medgraft.config import dotted, write_if_changed
 from medgraft.construct import suggest
 from medgraft.errors import ConfigError
+from medgraft.plain_yaml import read_yaml
 
 CHOSEN = "chosen"
 SEARCHPATH = "hydra.searchpath"

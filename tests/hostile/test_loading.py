@@ -67,7 +67,7 @@ def test_what_executes_is_noticed(source):
 def test_our_yaml_loader_is_a_safe_one():
     import yaml
 
-    from medgraft.config import _Bounded
+    from medgraft.plain_yaml import _Bounded
 
     assert issubclass(_Bounded, yaml.SafeLoader)
     assert not issubclass(_Bounded, yaml.UnsafeLoader | yaml.FullLoader)

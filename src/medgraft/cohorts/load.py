@@ -61,24 +61,38 @@ def load(folder: Path, site: str, outcome: str, *, read_on: ReadOn = "here") -> 
     _known(f"{folder / NAME}: no outcome is called", outcome, description.outcomes)
     if outcome not in description.outcomes_at(site):
         raise CohortError(f'{folder / NAME}: site "{site}" did not record outcome "{outcome}"')
-    path = folder / description.sites[site].file
-    columns = _columns(description, site, outcome)
-    # What is wrong is told in the file's own words, which typed cells no longer hold.
-    for types in (_types(description, columns), NONE):
-        found = Found()
-        with Parts() as parts:
-            for part in _parts(folder, description, site, outcome, types, read_on):
-                found.add(part)
-                if found.count and types:
-                    break
-                if part.cohort is not None and not found.count:
-                    parts.add(part.cohort, part.disguised)
-            else:
-                if not parts.rows_read and not found.count:
-                    raise CohortError(f"{path}: holds no rows")
-                refuse(path, found.problems, found.count)
-                return _whole(path, outcome, parts)
-    raise AssertionError("text alone is never read again")
+    types = _types(description, _columns(description, site, outcome))
+    cohort = _read(folder, description, site, outcome, types, read_on)
+    if cohort is None:
+        cohort = _read(folder, description, site, outcome, NONE, read_on)
+    assert cohort is not None  # text alone is refused instead
+    return cohort
+
+
+def _read(
+    folder: Path,
+    description: CohortDescription,
+    site: str,
+    outcome: str,
+    types: Types,
+    read_on: ReadOn,
+) -> Cohort | None:
+    """The site's cohort; None where `types` were given and something is wrong.
+
+    What is wrong is told in the file's own words, which typed cells no longer hold.
+    """
+    path, found = folder / description.sites[site].file, Found()
+    with Parts() as parts:
+        for part in _parts(folder, description, site, outcome, types, read_on):
+            found.add(part)
+            if found.count and types:
+                return None
+            if part.cohort is not None and not found.count:
+                parts.add(part.cohort, part.disguised)
+        if not parts.rows_read and not found.count:
+            raise CohortError(f"{path}: holds no rows")
+        refuse(path, found.problems, found.count)
+        return _whole(path, outcome, parts)
 
 
 def _types(description: CohortDescription, columns: Columns) -> Types:

@@ -17,9 +17,9 @@ from medgraft.cohorts.description import (
 from medgraft.cohorts.kinds.kind import Measured
 from medgraft.cohorts.kinds.table import Category, Cell
 from medgraft.cohorts.table import did_you_mean, header_problems
-from medgraft.config import read_yaml
 from medgraft.construct import shown
 from medgraft.errors import CohortError, ConfigError
+from medgraft.plain_yaml import read_yaml
 
 NAME = "cohort.yaml"
 

@@ -34,8 +34,6 @@ Patients = Annotated[int, Field(ge=2, le=10_000_000)]
 """Of one hospital; they are drawn in memory."""
 Signal = Annotated[float, Field(ge=0, le=1000)]
 """How strongly a mechanism decides."""
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-"""Of a world, as numpy takes it."""
 
 HUGE = 100_000  # patients of the draw that the best possible ranking is measured on
 

@@ -15,6 +15,7 @@ from scipy.special import expit
 
 from medgraft.cohorts.catalogue import simulated
 from medgraft.cohorts.catalogue.simulated import Floats
+from medgraft.config import Seed
 from medgraft.errors import CohortError
 
 FIELD, ACROSS = 8, 3  # pixels of a field, fields of the film each way
@@ -72,7 +73,7 @@ def materialise(  # noqa: PLR0913 - every option is documented where it is named
     source_patients: simulated.Patients = 2000,
     target_patients: simulated.Patients = 160,
     signal: simulated.Signal = 6.0,
-    seed: simulated.Seed = 1,
+    seed: Seed = 1,
 ) -> None:
     """Write large.npz, small.npz, cohort.yaml, truth.json and simulated.json into `folder`.
 

@@ -15,6 +15,7 @@ from scipy.special import expit
 
 from medgraft.cohorts.catalogue import simulated
 from medgraft.cohorts.catalogue.simulated import Floats
+from medgraft.config import Seed
 from medgraft.errors import CohortError
 
 # The first of each pair stands before its decoy.
@@ -68,7 +69,7 @@ def materialise(  # noqa: PLR0913 - every option is documented where it is named
     source_patients: simulated.Patients = 3000,
     target_patients: simulated.Patients = 160,
     signal: simulated.Signal = 6.0,
-    seed: simulated.Seed = 1,
+    seed: Seed = 1,
 ) -> None:
     """Write each hospital's .fasta and labels, cohort.yaml, truth.json and simulated.json.
 

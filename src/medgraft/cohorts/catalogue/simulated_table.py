@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from medgraft.cohorts.catalogue import simulated
 from medgraft.cohorts.catalogue.simulated import Floats
+from medgraft.config import Seed
 from medgraft.errors import CohortError
 
 NORMAL = 0.5  # deviations from 0 at which the normal range ends
@@ -93,7 +94,7 @@ def materialise(  # noqa: PLR0913 - every option is documented where it is named
     panel: Markers = 0,
     predictable: float = 0.9,
     signal: simulated.Signal = 4.0,
-    seed: simulated.Seed = 1,
+    seed: Seed = 1,
 ) -> None:
     """Write large.csv, small.csv, cohort.yaml, truth.json and simulated.json into `folder`.
 

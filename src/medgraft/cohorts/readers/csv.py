@@ -236,7 +236,7 @@ def _next_lines(file: BinaryIO, rows: int | None) -> bytes:
 
 
 def _newlines(text: bytes) -> bool:
-    """Whether lines end at every `\n` and nowhere else."""
+    """Whether lines end at every `\\n` and nowhere else."""
     return b"\r" not in text or text.count(b"\r") == text.count(b"\r\n")
 
 
@@ -245,7 +245,8 @@ def _split(text: bytes, names: Row, delimiter: str, types: Types) -> pl.DataFram
 
     None, too, where a cell has another type than `types` says.
     """
-    if not _regular(text, len(names) - 1, delimiter):
+    lines = _regular(text, len(names) - 1, delimiter)
+    if lines is None:
         return None
     try:
         cells = pl.read_csv(
@@ -258,7 +259,7 @@ def _split(text: bytes, names: Row, delimiter: str, types: Types) -> pl.DataFram
         )
     except pl.exceptions.PolarsError:
         return None
-    if any(_odd(column) for column in cells):
+    if len(cells) != lines or any(_odd(column) for column in cells):
         return None
     if QUOTE.encode() not in text:
         return _stripped(cells)
@@ -267,20 +268,17 @@ def _split(text: bytes, names: Row, delimiter: str, types: Types) -> pl.DataFram
     return _unquoted(cells.with_columns(cs.string().str.strip_suffix("\r")))
 
 
-def _regular(text: bytes, cuts: int, delimiter: str) -> bool:
-    """Whether these are lines of UTF-8 in which every line can have that many delimiters.
+def _regular(text: bytes, cuts: int, delimiter: str) -> int | None:
+    """How many lines these are, where they are UTF-8 and each can have that many delimiters.
 
     Polars refuses a line with more cells than there are columns, so that as many as expected in all
     is as many in each.
     """
     if cuts == 0 or not delimiter.isascii() or text.startswith(BOM_UTF8) or b"\0" in text:
-        return False
+        return None
     lines = _count_of(b"\n", text) + (not text.endswith(b"\n"))
-    return (
-        _newlines(text)
-        and (text.isascii() or _decodable(text))
-        and _count_of(delimiter.encode(), text) == lines * cuts
-    )
+    sound = _newlines(text) and (text.isascii() or _decodable(text))
+    return lines if sound and _count_of(delimiter.encode(), text) == lines * cuts else None
 
 
 def _odd(column: pl.Series) -> bool:
