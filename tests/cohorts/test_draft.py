@@ -139,6 +139,9 @@ def test_numbers_with_a_few_texts_are_counted_not_shown():
     [
         ({"outcome": "dead"}, 'no column is called "dead"'),
         ({"patient": "recrod"}, 'no column is called "recrod", did you mean'),
+        ({"outcome": ""}, 'no column is called ""; there are: record, '),
+        ({"patient": ""}, 'no column is called ""; there are: record, '),
+        ({"patient": "died"}, 'column "died" cannot be both --outcome and --patient'),
         ({"outcome": "surname"}, "column surname: holds 120 different texts, expected 2 to 10"),
         ({"outcome": "ward"}, "column ward: holds 1 different texts, expected 2 to 10"),
     ],
@@ -146,6 +149,42 @@ def test_numbers_with_a_few_texts_are_counted_not_shown():
 def test_what_cannot_be_described_is_said(files, changes, said):
     with pytest.raises(CohortError, match=said):
         drafted(files, **changes)
+
+
+def test_patient_called_row_is_refused(tmp_path):
+    """`patient: row` would take every row for a patient of its own, whatever the column holds."""
+    path = tmp_path / "a.csv"
+    path.write_text("row,age,died\n" + "".join(f"p{n // 2},{n % 17},{n % 2}\n" for n in range(40)))
+    with pytest.raises(CohortError, match='column "row" cannot tell patients apart: call it'):
+        draft([path], outcome="died", patient="row", name="mine")
+
+
+def test_files_of_nothing_to_learn_from_are_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("who,died\n" + "".join(f"p{n},{n % 2}\n" for n in range(40)))
+    with pytest.raises(CohortError, match=r"a\.csv: no column is left to learn from"):
+        draft([path], outcome="died", patient="who", name="mine")
+
+
+def test_site_that_names_no_patients_is_pointed_out(files):
+    """Perhaps it calls the column otherwise, and one patient's rows would be several patients."""
+    pl.read_csv(files[1], separator=";").rename({"record": "recordid"}).write_csv(files[1])
+    lines = drafted(files).yaml.splitlines()
+    place = next(n for n, line in enumerate(lines) if line.startswith('  "clinic": '))
+    assert (
+        lines[place - 1] == '  # No column "record": every row is taken for a patient of its own.'
+    )
+
+
+@pytest.mark.parametrize("name", ["cohort.yaml", "clinic.csv"])
+def test_links_are_not_written_through(name, files, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CohortError, match=f"{name}: is there already"):
+        write(drafted(files), files, folder)
+    assert (folder / name).is_symlink()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_description_is_not_overwritten(files, tmp_path):

@@ -103,23 +103,43 @@ def draft(files: Sequence[Path], *, outcome: str, patient: str | None, name: str
         names, delimiters[path.stem] = header(path)
         tables[path.stem] = _cells(path, names, delimiters[path.stem])
     both = pl.concat(tables.values(), how="diagonal")
-    for wanted in filter(None, (outcome, patient)):
-        if wanted not in both.columns:
-            hint = did_you_mean(wanted, both.columns) or f"; there are: {', '.join(both.columns)}"
-            raise CohortError(f'{files[0]}: no column is called "{wanted}"{hint}')
-    if patient == "row":  # what `patient: row` says of a cohort
-        raise CohortError(
-            f'{files[0]}: column "row" cannot tell patients apart: call it otherwise, or leave '
-            "--patient out where every row is a patient of its own"
-        )
-    measured = [column for column in both.columns if column not in (outcome, patient)]
+    measured = _measurements(files[0], both.columns, outcome, patient)
     guesses = {column: guess(column, both[column]) for column in measured}
     target = _outcome(outcome, both[outcome])
     lines = list(_lines(name, outcome, patient, target, guesses))
     for site, path in zip(tables, files, strict=True):
         lacking = [column for column in both.columns if column not in tables[site].columns]
+        if patient in lacking:
+            lines.append(
+                f"  # No column {_json(patient)}: every row is taken for a patient of its own."
+            )
         lines.append(_site(site, path.name, delimiters[site], lacking))
     return Draft("\n".join(lines) + "\n", outcome, tuple(tables), guesses)
+
+
+def _measurements(
+    file: Path, columns: Sequence[str], outcome: str, patient: str | None
+) -> list[str]:
+    """What is left to learn from beside the outcome and the patient.
+
+    Raises:
+        CohortError: these two are not columns of the files, or nothing is left.
+    """
+    for wanted in (outcome, patient):
+        if wanted is not None and wanted not in columns:
+            hint = did_you_mean(wanted, columns) or f"; there are: {', '.join(columns)}"
+            raise CohortError(f'{file}: no column is called "{wanted}"{hint}')
+    if patient == "row":  # what `patient: row` says of a cohort
+        raise CohortError(
+            f'{file}: column "row" cannot tell patients apart: call it otherwise, or leave '
+            "--patient out where every row is a patient of its own"
+        )
+    if patient == outcome:
+        raise CohortError(f'{file}: column "{outcome}" cannot be both --outcome and --patient')
+    measured = [column for column in columns if column not in (outcome, patient)]
+    if not measured:
+        raise CohortError(f"{file}: no column is left to learn from")
+    return measured
 
 
 def guess(name: str, cells: pl.Series) -> Guess:
@@ -332,7 +352,7 @@ def _undone(folder: Path, files: Sequence[Path]) -> Iterator[dict[Path, Path]]:
     copied = {path: to for path, to in copied.items() if path.resolve() != to.resolve()}
     written = (folder / NAME, *copied.values())
     for fresh in written:
-        if fresh.exists():
+        if fresh.exists() or fresh.is_symlink():
             raise CohortError(f"{fresh}: is there already; remove it, or choose another folder")
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
