@@ -111,6 +111,8 @@ def _readable(root: Path, overrides: Iterable[str]) -> None:
     own = re.findall(r"file://([^'\"\]\n]+)", " ".join([chosen, *overrides]))
     for folder in (root / "conf", *map(Path, own)):
         for path in sorted(folder.rglob("*.yaml")):
+            if not path.is_file():
+                raise ConfigError(f"{path}: expected a file")
             data = path.read_bytes()
             if b"&" in data or not data.isascii():
                 read_yaml(path, most=MOST_NODES)
@@ -302,6 +304,14 @@ def parsed(override: str) -> Any:
         return OverridesParser.create().parse_override(override)
     except _hydra_errors() as error:
         raise ConfigError(f"{override}: {str(error).splitlines()[0]}") from None
+
+
+def plain(choices: Any) -> bool:
+    """Whether choices that were read are values each: no globs, and no sweeps of their own."""
+    from hydra.core.override_parser.types import Glob, Sweep
+
+    several = getattr(choices, "list", [choices])
+    return not any(isinstance(one, Glob | Sweep) for one in several)
 
 
 def apart(root: Path, group: str, name: str, overrides: Iterable[str]) -> dict[str, Any]:

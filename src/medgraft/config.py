@@ -59,7 +59,8 @@ def _learns(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _differ(values: list[Any]) -> list[Any]:
+def differ(values: list[Any]) -> list[Any]:
+    """The values, once it is seen that none comes twice."""
     twice = [value for value, count in Counter(values).items() if count > 1]
     if twice:
         raise ValueError(f"{shown(twice[0])} is written twice")
@@ -112,8 +113,8 @@ class CohortConfig(Section):
     """Where the raw files are, and which sites are source and target."""
 
     folder: Text
-    source: Annotated[list[Text], AfterValidator(_differ)] = Field(min_length=1)
-    target: Annotated[list[Text], AfterValidator(_differ)] = Field(min_length=1)
+    source: Annotated[list[Text], AfterValidator(differ)] = Field(min_length=1)
+    target: Annotated[list[Text], AfterValidator(differ)] = Field(min_length=1)
     outcome: Outcomes
     origin: Target | None
     notice: str
@@ -142,7 +143,7 @@ class DesignConfig(Section):
     runs: Count
     folds: Annotated[Count, Field(ge=2)]
     validation_fraction: float = Field(gt=0, le=0.5)
-    sizes: Annotated[list[Annotated[Amount, Field(ge=2)]], AfterValidator(_differ)]
+    sizes: Annotated[list[Annotated[Amount, Field(ge=2)]], AfterValidator(differ)]
     sources: Count
 
 

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  (a case reads best on one line)
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def test_malformed_configuration_is_refused(name, project, run):
     assert len(err) < 1000
     assert "Traceback" not in err
     assert before == {one: one.read_bytes() for one in Path().rglob("*") if one.is_file()}
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_file_is_no_configuration(make, project, run):
+    """A pipe would be waited for."""
+    make(Path("conf/sweep/mine.yaml"))
+    told = f"medgraft: {project}/conf/sweep/mine.yaml: expected a file\n"
+    assert run("compose") == (2, "", told)
 
 
 @pytest.mark.parametrize("text", ["", "3\n", "defaults: 3\n", BOMB])

@@ -42,6 +42,15 @@ def test_hydra_grammar_is_optunas_distribution(text, distribution):
         ("tag(wide, interval(0, 1))", "unknown tag 'wide'; expected log"),
         ("interval(1", "no viable alternative at input"),
         ("uniform(0, 1)", "Unknown function 'uniform'"),
+        ("interval(0, inf)", "expected finite numbers"),
+        ("interval(nan, 1)", "expected finite numbers"),
+        ("range(0, nan, 1)", "expected finite numbers"),
+        ("range(0, inf, 1)", "expected finite numbers"),
+        ("range(0, 1, nan)", "expected a step > 0"),
+        ("range(0, 1, 1e-320)", "expected a larger step"),
+        ("glob(*)", "expected interval(low, high), choice(a, b) or range(start, stop, step)"),
+        ("choice(choice(1, 2), 3)", "expected interval(low, high), choice(a, b) or range("),
+        ("choice(1, 2), 3", "expected interval(low, high), choice(a, b) or range("),
     ],
 )
 def test_wrong_space_is_one_line(text, message):
@@ -51,6 +60,17 @@ def test_wrong_space_is_one_line(text, message):
     assert told.startswith(f"sweep.params.a.b={text}: ")
     assert message in told
     assert "\n" not in told
+
+
+@pytest.mark.parametrize("key", ["", "~a.b"])
+def test_what_names_no_key_is_refused(key):
+    with pytest.raises(ConfigError, match="expected a key of the configuration"):
+        space.read({key: "choice(1, 2)"})
+
+
+def test_space_may_go_over_several_lines():
+    """As YAML's `>` and `|` write it."""
+    assert space.read({"a.b": "choice(\n  adam,\n  sgd)\n"}) == space.read({"a.b": "adam, sgd"})
 
 
 @pytest.mark.parametrize(
@@ -91,6 +111,8 @@ def test_key_that_cannot_be_searched_is_refused(project, ask, params, message):
         ("sweep.calibration=calibration_slope", "'calibration_slope' cannot rank predictions"),
         ("sweep.grace=6", "sweep: grace 6: expected twice heartbeat 5"),
         ("sweep.storage='mysql://me:secret@host/x'", "sweep.storage: expected sqlite:///FILE or"),
+        ("sweep.storage='sqlite:///x.db?mode=ro'", "sweep.storage: expected sqlite:///FILE or"),
+        ("sweep.strategies=[scratch,scratch]", "sweep.strategies: got ['scratch', 'scratch']: "),
     ],
 )
 def test_wrong_setting_is_one_line(project, ask, argument, message):

@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from medgraft.errors import MedgraftError, StageError
+from medgraft.errors import ConfigError, MedgraftError, StageError
 from medgraft.sweep.settings import Settings
 from medgraft.sweep.trials import REASON, RETRIES, Trials
 
@@ -181,6 +181,17 @@ def test_database_that_does_not_answer_is_one_line_without_password(tmp_path):
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "me:***@127.0.0.1:1/db" in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["db:port", "[::1"])
+def test_address_that_is_none_is_one_line_without_password(host, tmp_path):
+    with pytest.raises(ConfigError, match=r"^sweep.storage: not an address; expected p") as caught:
+        Trials(
+            f"postgresql+psycopg://me:secret@{host}/db", "s",
+            settings=Settings(n=1, params={"x": ""}, strategies=["a"]),
+            space=SPACE, directions=["maximize"], made_of={},
+        )  # fmt: skip
+    assert "secret" not in str(caught.value)
 
 
 def test_no_thread_is_left(tmp_path):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
 from medgraft import composition
-from medgraft.config import Section, Seed
+from medgraft.config import Section, Seed, differ
 from medgraft.construct import locate, shown, suggest
 from medgraft.errors import ConfigError
 from medgraft.sweep.launchers.launcher import Launcher
@@ -24,10 +24,10 @@ class Settings(Section):
 
     n: PositiveInt
     params: dict[str, str] = Field(min_length=1)
-    strategies: list[str] = Field(min_length=1)
+    strategies: Annotated[list[str], AfterValidator(differ)] = Field(min_length=1)
     calibration: str | None = None
     name: str | None = Field(None, pattern=r"^[\w-]+$")
-    storage: str | None = Field(None, pattern=r"^(sqlite:///.|postgresql(\+\w+)?://)")
+    storage: str | None = Field(None, pattern=r"^(sqlite:///[^?]+$|postgresql(\+\w+)?://)")
     seed: Seed = 2026
     heartbeat: PositiveInt = 5
     grace: PositiveInt = 30

@@ -10,6 +10,7 @@ from typing import Any
 
 from medgraft import composition
 from medgraft.config import Config, dotted, pick, validate
+from medgraft.construct import finite
 from medgraft.errors import ConfigError, MedgraftError
 
 Space = dict[str, Any]
@@ -51,7 +52,8 @@ def read(params: Mapping[str, str]) -> Space:
     found, problems = {}, []
     for key, text in params.items():
         try:
-            found[key] = distribution(composition.parsed(f"{key}={text}"))
+            line = " ".join(text.splitlines())
+            found[key] = distribution(composition.parsed(f"{key}={line}"))
         except ConfigError as error:
             problems.append(f"sweep.params.{error}")
     if problems:
@@ -62,7 +64,9 @@ def read(params: Mapping[str, str]) -> Space:
 def distribution(override: Any) -> Any:
     """Optuna's distribution for a parsed override; choices are kept as Hydra spells them."""
     told, value = override.input_line, override.value()
-    if override.is_choice_sweep():
+    if override.is_delete() or not override.key_or_group:
+        raise ConfigError(f"{told}: expected a key of the configuration")
+    if override.is_choice_sweep() and composition.plain(value):
         options = list(dict.fromkeys(override.sweep_string_iterator()))
         return optuna().distributions.CategoricalDistribution(options)
     if not (override.is_range_sweep() or override.is_interval_sweep()):
@@ -84,12 +88,18 @@ def distribution(override: Any) -> Any:
 
 def ends(override: Any, value: Any) -> tuple[Any, Any, Any]:
     """Lowest and highest value, and the step between values where there is one."""
+    told = override.input_line
+    low, high = value.start, value.end if override.is_interval_sweep() else value.stop
+    if not (finite(low) and finite(high)):
+        raise ConfigError(f"{told}: expected finite numbers")
     if override.is_interval_sweep():
-        return value.start, value.end, None
-    if value.step <= 0:
-        raise ConfigError(f"{override.input_line}: expected a step > 0")
-    last = math.ceil((value.stop - value.start) / value.step - 1e-9) - 1  # stop is left out
-    return value.start, value.start + last * value.step, value.step
+        return low, high, None
+    if not value.step > 0:
+        raise ConfigError(f"{told}: expected a step > 0")
+    if not finite(steps := (high - low) / value.step):
+        raise ConfigError(f"{told}: expected a larger step")
+    last = math.ceil(steps - 1e-9) - 1  # stop is left out
+    return low, low + last * value.step, value.step
 
 
 def examples(space: Space) -> list[tuple[str, Any]]:

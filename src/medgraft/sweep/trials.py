@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 
-from medgraft.errors import MedgraftError, StageError
+from medgraft.errors import ConfigError, MedgraftError, StageError
 from medgraft.sweep.settings import Settings
 from medgraft.sweep.space import Space, optuna
 
@@ -248,9 +248,19 @@ def _drawn(trial: Any) -> dict[str, Any]:
 
 def shown(address: str) -> str:
     """An address without its password."""
-    from sqlalchemy import make_url
+    return _url(address).render_as_string(hide_password=True)
 
-    return make_url(address).render_as_string(hide_password=True)
+
+def _url(address: str) -> Any:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(address)
+    except (ArgumentError, ValueError):  # it may hold a password
+        raise ConfigError(
+            "sweep.storage: not an address; expected postgresql+psycopg://USER@HOST:PORT/DATABASE"
+        ) from None
 
 
 def _file(address: str) -> Path | None:
@@ -268,7 +278,7 @@ def _engine(address: str) -> Any:
     from sqlalchemy import create_engine
 
     try:
-        return create_engine(address, **_options(address))
+        return create_engine(_url(address), **_options(address))
     except ImportError as error:
         raise MedgraftError(
             f"{shown(address)} needs the Python package {error.name}: install it, "
