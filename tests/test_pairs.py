@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from medgraft import cli, pairs
+from medgraft.errors import LeakError
 from sites import OWN, files, lay
 
 SMALL = (
@@ -79,11 +80,68 @@ def test_refused_pair_does_not_stop_the_others(project, capsys):
     assert not (project / "work" / "pairs" / "alike_small.json").exists()
 
 
+def test_sites_are_called_as_they_are_written():
+    """YAML would make a truth value of Norway and eight of 010."""
+    assert pairs.asked(["sites=[no, 010, 2020-01-01, 1e3, null]"]) == (
+        ["no", "010", "2020-01-01", "1e3", "null"],
+        [],
+    )
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A study takes no time and comes to nothing."""
+    nothing = {"best": None, "scores": {}, "ships": "", "patients": {"source": 1, "target": 1}}
+    monkeypatch.setattr(pairs, "study", lambda *_: None)
+    monkeypatch.setattr(pairs, "summary", lambda *_: nothing)
+
+
+@pytest.mark.parametrize("damage", ['{"asked": ', "[]", "{}", "null", "\udcff", "[" * 100_000])
+def test_damaged_study_is_made_again(damage, project, quick):
+    path = project / "work" / "pairs" / "alike_small.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(damage.encode(errors="surrogateescape"))
+    assert ask("sites=[alike,small]", *SMALL) == 0
+    assert json.loads(path.read_text())["target"] == "small"
+
+
+def test_site_called_like_a_path_stays_in_its_folder(project, quick):
+    path = project / "data" / "mine" / "cohort.yaml"
+    path.write_text(path.read_text().replace("  alike: ", '  "../../up": '))
+    before = files(project)
+    assert ask('sites=["../../up",small]', *SMALL) == 0
+    written = {name for name in files(project) if name not in before}
+    assert written == {
+        *(f"work/pairs/{name}.json" for name in ("pairs", "..%2F..%2Fup_small")),
+        "work/pairs/small_..%2F..%2Fup.json",
+    }
+
+
+def test_leak_between_two_sites_does_not_stop_the_others(project, capsys, quick, monkeypatch):
+    def study(config, _):
+        if config.cohort.source == ["alike"]:
+            raise LeakError("one patient is in both")
+
+    monkeypatch.setattr(pairs, "study", study)
+    assert ask("sites=[alike,small]", *SMALL) == 0
+    assert "alike to small: one patient is in both" in capsys.readouterr().out
+    assert [p.name for p in (project / "work" / "pairs").glob("*_*")] == ["small_alike.json"]
+
+
 @pytest.mark.parametrize(
     ("sites", "message"),
     [
         ("sites=[alike,nowhere]", "sites: 'nowhere' is none of alike, chance, small"),
         ("sites=[small]", "sites: expected two or more of alike, chance, small"),
+        ("sites=[]", "sites=[]: expected sites=SITE or sites=[SITE,SITE]"),
+        ("sites=", "sites=: expected sites=SITE or sites=[SITE,SITE]"),
+        ("sites=[alike", "sites=[alike: expected sites=SITE or sites=[SITE,SITE]"),
+        (
+            "sites=[[alike],[small]]",
+            "sites=[[alike],[small]]: expected sites=SITE or sites=[SITE,SITE]",
+        ),
+        ("sites=*x", "sites=*x: expected sites=SITE or sites=[SITE,SITE]"),
+        ("sites=2020-13-45", "sites: '2020-13-45' is none of alike, chance, small"),
     ],
 )
 def test_mistake_is_one_line(project, capsys, sites, message):

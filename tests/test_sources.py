@@ -68,6 +68,10 @@ def test_numeric_source_has_no_class_scores(project):
             "target=long_beach sources=[cleveland,hungary]",
         ),
         (
+            ["target=small", "sources=[alike"],
+            "sources=[alike: expected sources=SITE or sources=[SITE,SITE]",
+        ),
+        (
             ["target=small", "sources=[small]", *OWN],
             "cohort: small cannot be source and target at once",
         ),

@@ -6,19 +6,19 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from medgraft import composition
 from medgraft.cohorts.parsing import describe
 from medgraft.cohorts.seal import folder_md5
 from medgraft.config import Config, validate, write_if_changed
 from medgraft.construct import construct
-from medgraft.errors import CohortError, ConfigError
+from medgraft.errors import CohortError, ConfigError, LeakError
 from medgraft.evaluation.predictions import load_study
 from medgraft.evaluation.summary import Evaluation, evaluate, plain
 from medgraft.evaluation.verdict import holm
@@ -26,7 +26,7 @@ from medgraft.preparation.arrays import Prepared, read
 from medgraft.reporting.canvas import house_style
 from medgraft.reporting.ladder import ladder_figure
 from medgraft.reporting.text import best_first
-from medgraft.sources import raw_files
+from medgraft.sources import raw_files, sites_named
 from medgraft.stages import finetune, preprocess, pretrain
 from medgraft.stages.run import WORK
 
@@ -59,10 +59,10 @@ def compare(root: Path, arguments: Iterable[str], *, mirror: Path | None) -> dic
         params = composition.vary(root, overrides, chosen=not overrides)
         raw = raw_files(root, params, folder=Path(name), mirror=mirror)
         found = []
-        for source, target in permutations(known(raw, sites), 2):
+        for number, (source, target) in enumerate(permutations(known(raw, sites), 2)):
             params["cohort"] |= {"source": [source], "target": [target], "folder": str(raw)}
             print(f"{source} to {target}", flush=True)
-            found.append(studied(validate(params), root / PLACE, Path(name) / f"{source}_{target}"))
+            found.append(studied(validate(params), root / PLACE, Path(name) / f"pair{number}"))
     told = plain({"metrics": list(SHOWN), "pairs": adjusted(found)})
     write_json(root / PLACE / "pairs.json", told)
     with house_style():
@@ -79,8 +79,7 @@ def asked(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key == "sites":
-            named = yaml.safe_load(value)
-            sites = [str(site) for site in (named if isinstance(named, list) else [named])]
+            sites = sites_named(key, value)
         else:
             overrides.append(argument)
     return sites, overrides
@@ -104,16 +103,26 @@ def known(raw: Path, sites: list[str]) -> list[str]:
 def studied(config: Config, place: Path, scratch: Path) -> dict[str, Any]:
     """One pair's study, or what is kept of it in ``place``; a refused cohort is told as such."""
     (source,), (target,) = config.cohort.source, config.cohort.target
-    path, wanted = place / f"{source}_{target}.json", fingerprint(config)
-    if path.is_file() and (kept := json.loads(path.read_text()))["asked"] == wanted:
-        return dict(kept)
+    name, wanted = f"{source}_{target}".replace("/", "%2F"), fingerprint(config)
+    path = place / f"{name}.json"
+    if known := kept(path, wanted):
+        return known
     told = {"asked": wanted, "source": source, "target": target}
     try:
         told |= summary(study(config, scratch), scratch)
-    except CohortError as refused:
+    except (CohortError, LeakError) as refused:
         return told | {"refused": str(refused)}  # not kept: the file may be put right
     write_json(path, told)
     return told
+
+
+def kept(path: Path, wanted: str) -> dict[str, Any]:
+    """A study with this fingerprint; empty where there is none, or it is damaged."""
+    with suppress(OSError, ValueError, RecursionError):
+        told = json.loads(path.read_text())
+        if isinstance(told, dict) and told.get("asked") == wanted:
+            return told
+    return {}
 
 
 def fingerprint(config: Config) -> str:

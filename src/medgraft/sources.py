@@ -10,6 +10,7 @@ import json
 import math
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,26 @@ def asked(arguments: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
         if key not in ("target", "sources"):
             overrides.append(argument)
             continue
-        read = yaml.safe_load(value)
-        named[key] = [str(site) for site in (read if isinstance(read, list) else [read])]
-    if len(named) < 2 or not all(named.values()):
+        named[key] = sites_named(key, value)
+    if len(named) < 2:
         raise ConfigError(f"expected target=SITE and sources=[SITE,SITE], such as {EXAMPLE}")
     return named["target"], list(dict.fromkeys(named["sources"])), overrides
+
+
+def sites_named(key: str, value: str) -> list[str]:
+    """The sites that ``key=SITE`` or ``key=[SITE,SITE]`` names, as they are written: `no`, `2020`.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    read: Any = None
+    with suppress(yaml.YAMLError):
+        # Makes texts alone, of whatever comes.
+        read = yaml.load(value, Loader=yaml.BaseLoader)  # nosec B506
+    names: list[Any] = read if isinstance(read, list) else [read]
+    if not names or not all(isinstance(one, str) and one for one in names):
+        raise ConfigError(f"{key}={value}: expected {key}=SITE or {key}=[SITE,SITE]")
+    return names
 
 
 def raw_files(root: Path, params: Mapping[str, Any], *, folder: Path, mirror: Path | None) -> Path:
