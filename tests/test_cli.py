@@ -2,6 +2,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,41 @@ def test_interrupted_command_ends_without_traceback(run, monkeypatch):
 
     monkeypatch.setitem(cli.RUNS, "verdict", interrupted)
     assert run("verdict") == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "works"),
+    [
+        (["sources", "target=b", "sources=[a]"], "medgraft.sources.compare"),
+        (["pairs"], "medgraft.pairs.compare"),
+        (["sweep"], "medgraft.sweep.run.Sweep.read"),
+    ],
+)
+def test_study_that_is_told_to_end_says_so(command, works, project, run, monkeypatch):
+    """What it has begun to write is taken back, and the handler that was there is there again."""
+    before, unwound = signal.getsignal(signal.SIGTERM), []
+
+    def working(*_, **__):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            unwound.append(True)
+
+    monkeypatch.setattr(works, working)
+    told = "medgraft: ended by SIGTERM; the same command goes on\n"
+    assert run(*command) == (75, "", told)
+    assert unwound
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_description_that_is_told_to_end_leaves_nothing(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{50 + n % 17},{n % 2}\n" for n in range(40))
+    Path("a.csv").write_text(f"age,died\n{rows}")
+    end = lambda *_: signal.raise_signal(signal.SIGTERM)  # noqa: E731
+    monkeypatch.setattr("medgraft.cohorts.draft.load", end)
+    assert run("init-cohort", "a.csv", "--outcome=died", "--into=mine")[0] == 75
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 @pytest.mark.parametrize(
@@ -373,6 +409,34 @@ def test_changed_byte_is_refused(project, sealing, run):
         f"medgraft: {project}/data/breast: exists and differs in clinic.csv; "
         "move it away to write it anew\n"
     )
+
+
+@pytest.mark.parametrize("found", [[], ["clinic.csv"]])
+def test_half_a_folder_is_not_sealed(found, project, sealing, run):
+    """A folder that is there and was never sealed must be the published one."""
+    (project / "data.dvc").unlink()
+    folder = project / "data" / "breast"
+    folder.mkdir(parents=True)
+    for name in found:
+        (folder / name).write_text("half")
+    code, _, err = run("fetch")
+    if found:
+        assert (code, sealing) == (2, [])
+        assert "breast: exists and differs in cohort.yaml, reference_laboratory.csv, cl" in err
+    else:
+        assert (code, sealing) == (0, [ADD])
+        assert (folder / "clinic.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    "text", ["seed: 1", "cohort: x", "cohort: {origin: null}", "cohort: {folder: 3, origin: null}"]
+)
+def test_parameters_without_a_cohort_are_refused(text, project, sealing, run):
+    (project / "params.yaml").write_text(text)
+    code, _, err = run("fetch")
+    assert (code, sealing) == (2, [])
+    assert "cohort" in err
+    assert not (project / "data").exists()
 
 
 def test_own_folder_joins_seal(project, sealing, run):

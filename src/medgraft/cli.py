@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -38,6 +39,9 @@ def main(told: Sequence[str] | None = None) -> None:
     except MedgraftError as error:
         print(complaint(f"medgraft: {error}"), file=sys.stderr)
         code = Exit.REFUSED
+    except Ended:
+        print("medgraft: ended by SIGTERM; the same command goes on", file=sys.stderr)
+        code = Exit.TRY_AGAIN
     except KeyboardInterrupt:
         code = Exit.STOPPED
     except BrokenPipeError:
@@ -50,6 +54,24 @@ def main(told: Sequence[str] | None = None) -> None:
         print(f"medgraft: {disk_refuses(error)}", file=sys.stderr)
         code = Exit.REFUSED
     raise SystemExit(code)
+
+
+class Ended(KeyboardInterrupt):
+    """SIGTERM, where it takes back what is half-written and ends helpers, as Ctrl-C does."""
+
+
+@contextmanager
+def unwinding_on_sigterm() -> Iterator[None]:
+    """Raise Ended where SIGTERM comes."""
+
+    def unwind(*_: object) -> None:
+        raise Ended
+
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def obey(told: Sequence[str] | None) -> int:
@@ -129,7 +151,8 @@ def run_draft(chosen: argparse.Namespace) -> int:
 
     files, folder = chosen.files, chosen.into
     made = draft(files, outcome=chosen.outcome, patient=chosen.patient, name=folder.resolve().name)
-    write(made, files, folder)
+    with unwinding_on_sigterm():
+        write(made, files, folder)
     command = composition.own_command(folder, made.sites, made.outcome)
     if chosen.json:
         print(as_json(made.told(folder, command)))
@@ -170,7 +193,7 @@ def run_sources(chosen: argparse.Namespace) -> int:
     from medgraft.sources import compare
 
     overrides = [*chosen.overrides, *search_path(chosen.config_dir)]
-    with results_alone(chosen):
+    with results_alone(chosen), unwinding_on_sigterm():
         told = compare(config.project_root(), overrides, mirror=chosen.mirror)
     print(as_json(told) if chosen.json else printable(sources_table(told)))
     return Exit.DONE
@@ -182,7 +205,7 @@ def run_pairs(chosen: argparse.Namespace) -> int:
     from medgraft.reporting.pairs import pairs_table
 
     overrides = [*chosen.overrides, *search_path(chosen.config_dir)]
-    with results_alone(chosen):
+    with results_alone(chosen), unwinding_on_sigterm():
         told = compare(config.project_root(), overrides, mirror=chosen.mirror)
     print(as_json(told) if chosen.json else printable(pairs_table(told)))
     return Exit.DONE
@@ -195,7 +218,7 @@ def run_sweep(chosen: argparse.Namespace) -> int:
     from medgraft.sweep.run import Sweep, search
 
     asked = [*chosen.overrides, *search_path(chosen.config_dir)]
-    with results_alone(chosen):
+    with results_alone(chosen), unwinding_on_sigterm():
         sweep = Sweep.read(config.project_root(), asked, mirror=chosen.mirror)
         search(sweep, asked, workers=chosen.workers)
         told = finish(sweep)

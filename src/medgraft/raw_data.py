@@ -30,22 +30,31 @@ def materialise(root: Path, *, mirror: Path | None) -> None:
     """Put the configured cohort's raw files in place and let no changed byte pass.
 
     A folder that is not there yet is made from its catalogue entry, checked against pinned hashes,
-    and sealed. What is sealed already must be what was sealed.
+    and sealed; one that is there and not sealed must equal it. What is sealed already must be what
+    was sealed.
 
     Raises:
+        ConfigError: ``params.yaml`` is no configuration.
         CohortError: a file cannot be had, or is not the one that was pinned.
         SealError: sealed raw data have changed.
     """
-    cohort = config.read_params(root)["cohort"]
-    folder, data, sealed = root / cohort["folder"], root / "data", root / "data.dvc"
-    sealable = data in folder.parents
-    if cohort["origin"] and not (sealable and folder.exists()):
-        construct(cohort["origin"], folder=folder, mirror=mirror)
+    cohort = config.validate(config.read_params(root)).cohort
+    folder, data, sealed = root / cohort.folder, root / "data", root / "data.dvc"
+    sealable, found = data in folder.parents, folder.exists()
+
+    def make() -> None:
+        if cohort.origin:
+            construct(cohort.origin, folder=folder, mirror=mirror)
+
+    if not (sealable and found):
+        make()
     if not folder.is_dir():
         raise SealError(f"{folder}: the folder is absent; cohort.folder must name your raw files")
     if not sealable:
         return  # a folder elsewhere: DVC hashes it as the dependency it is
     if not sealed.is_file():
+        if found:
+            make()
         add(root)
         return
     changes = seal.changes(data, sealed)
@@ -57,8 +66,10 @@ def materialise(root: Path, *, mirror: Path | None) -> None:
     inside = [name for name in changes.added if folder in (data / name).parents]
     if not changes.known or (*changes.added, *changes.removed, *changes.changed) != (*inside,):
         seal.check(data, sealed)
+    if found:
+        make()
     add(root)
-    print(f"sealed {len(inside)} new files of {cohort['folder']} in data.dvc")
+    print(f"sealed {len(inside)} new files of {cohort.folder} in data.dvc")
 
 
 def beyond_default(root: Path, mirror: Path | None) -> Changes | None:

@@ -94,7 +94,9 @@ def test_absent_parts_are_named(sealed: Path) -> None:
     assert refusal(sealed) == ["data.dvc: is absent; `dvc add data` seals the raw data"]
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "outs: []", "outs: [{path: data}]", "{", "\0"])
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "outs: []", "outs: [{path: data}]", "{", "\0", "[" * 20_000]
+)
 def test_broken_seal_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "data.dvc").write_text(text)
     assert refusal(tmp_path) == ["data.dvc: not a seal written by `dvc add data`"]

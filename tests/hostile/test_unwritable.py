@@ -15,6 +15,7 @@ from medgraft.stages.run import run as run_stage
 from . import cohorts
 
 COMPARE = ("report", "--compare", "a", "b", "--output")
+DRAFT = ("init-cohort", "a.csv", "--outcome", "died", "--into")
 SOURCES = ("sources", "target=b", "sources=[a]")
 CASES = {
     "parameters": ("folder", "params.yaml", ("compose", "seed=3")),
@@ -26,6 +27,7 @@ CASES = {
     "comparison": ("folder", "page.html", (*COMPARE, "page.html")),
     "comparison's folder": ("file", "pages", (*COMPARE, "pages/page.html")),
     "no files there": ("file", "pages", (*COMPARE, "/proc/pages/page.html")),
+    "linked to itself": ("loop", "mine", (*DRAFT, "mine")),
     "encoders": ("file", "conf/encoder", ("checkpoint", "x", "--name", "mine")),
 }
 
@@ -47,6 +49,9 @@ def put(what: str, path: Path) -> None:
         path.rename("moved")
     path.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if what == "loop":
+        path.symlink_to(path)
+        return
     path.mkdir() if what == "folder" else path.write_text("in the way")
 
 

@@ -122,7 +122,15 @@ def _sealed_md5(data: Path, seal: Path) -> str:
         md5, method = str(entry["md5"]), entry.get("hash")
     except FileNotFoundError:
         raise SealError(f"{seal}: is absent; `dvc add {data}` seals the raw data") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+    except (
+        OSError,
+        UnicodeDecodeError,
+        yaml.YAMLError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):
         raise SealError(f"{seal}: not a seal written by `dvc add {data}`") from None
     if method != "md5" or not md5.endswith(".dir"):
         raise SealError(f"{seal}: not the seal of a folder by DVC 3; `dvc add {data}` writes one")

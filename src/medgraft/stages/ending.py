@@ -32,13 +32,12 @@ class Exit(IntEnum):
 
 
 # Full, read-only, not ours, or a file where a folder has to be and the other way round. As the
-# system words them: what writes in C or Rust raises no OSError.
-DISK = tuple(
-    os.strerror(number)
-    for number in (
-        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
-        *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
-    )
+# system words them: what writes in C or Rust raises no OSError. The last is pathlib's own.
+DISK = (
+    *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)),
+    *map(os.strerror, (errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)),
+    os.strerror(errno.ELOOP),
+    "Symlink loop",
 )
 
 
