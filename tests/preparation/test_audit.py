@@ -180,6 +180,34 @@ def test_first_rows_decide_as_all_rows_do(monkeypatch, seed):
     assert answers[0][0] == (False, False)
 
 
+@pytest.mark.parametrize("first", [300, 20])
+@pytest.mark.parametrize("classes", [("no", "yes"), ("a", "b", "c"), ()])
+def test_rows_without_a_value_decide_nothing(monkeypatch, classes, first):
+    """Asked about all rows, the answer is that of the rows which have the value."""
+    monkeypatch.setattr(features, "FIRST", first)
+    rng = np.random.default_rng(len(classes))
+    y = rng.integers(0, len(classes) or 9, 300).astype(float)
+    outcome = Outcome("ill", "multiclass" if classes else "regression", classes)
+    gone = rng.random(300) < 0.3
+    answers = []
+    for whole in (
+        y,
+        3 * y - 1,
+        np.round(y / 2),
+        rng.normal(size=300) + 9 * y,
+        rng.normal(size=300),
+    ):
+        x = np.where(gone, np.nan, whole)
+        alone = [
+            ask(outcome, x, y, 5) == ask(outcome, x[~gone], y[~gone], 5)
+            for ask in (features._tells_outcome, features._separates)
+        ]
+        assert all(alone)
+        answers.append(features._tells_outcome(outcome, x, y, 5))
+    assert answers[0]
+    assert not answers[-1]
+
+
 def test_horizon_that_nobody_of_the_source_reached_is_told():
     """The target's would never be judged, and is refused (tests/hostile)."""
     outcome = Outcome("relapse", "survival", unit="days", horizons=(5, 20))

@@ -3,6 +3,7 @@
 import inspect
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -170,9 +171,18 @@ def _tables(
     module = _module(folder, description, site)
     if _streams(folder, description, site):
         share = {} if rows is None else {"start": start, "rows": rows}
-        yield from module.stream(path, **given, **share, types=types)
+        yield from _ahead(module.stream(path, **given, **share, types=types))
     else:
         yield module.read(path, **given)
+
+
+def _ahead(tables: Iterator[RawTable]) -> Iterator[RawTable]:
+    """The same; the next is split into cells in a thread while one is looked at."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, tables, None)
+        while (table := coming.result()) is not None:
+            coming = thread.submit(next, tables, None)
+            yield table
 
 
 def _module(folder: Path, description: CohortDescription, site: str) -> Any:

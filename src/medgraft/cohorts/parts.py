@@ -114,17 +114,16 @@ class Parts:
     def _mapped(self, rows: int, like: NDArray[Any]) -> NDArray[Any]:
         if self.file is None:
             return like
-        self.file.flush()
-        begin = done = 0
+        self.file.seek(0)
+        done = 0
         width, size = like.shape[1], like.itemsize
         with tempfile.TemporaryFile(prefix="medgraft.") as joined:
             for part in filter(len, self.parts):
-                shape = (width, len(part))
-                written = np.memmap(self.file, like.dtype, "r", offset=begin, shape=shape)
-                for place, column in enumerate(written):
+                written = np.fromfile(self.file, like.dtype, width * len(part))
+                for place, column in enumerate(written.reshape(width, len(part))):
                     joined.seek((place * rows + done) * size)
                     column.tofile(joined)
-                begin, done = begin + written.nbytes, done + len(part)
+                done += len(part)
             joined.flush()
             return np.memmap(joined, like.dtype, mode="r", shape=(rows, width), order="F")
 

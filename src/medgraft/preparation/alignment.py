@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medgraft.cohorts.identifiers import first_rows
 from medgraft.cohorts.schema import Cohort, Column, Outcome
 from medgraft.errors import CohortError
 from medgraft.preparation.findings import Finding
@@ -82,6 +83,11 @@ class Table:
     def sites(self) -> tuple[str, ...]:
         """Names of the cohorts, in order."""
         return tuple(dict.fromkeys(self.site))
+
+    @cached_property
+    def person(self) -> Integers:
+        """Number [n] of the first row with the same identifier."""
+        return first_rows(self.patient)
 
     def take(self, rows: NDArray[np.bool_] | Integers) -> "Table":
         """Only these rows: bool [n], or their numbers; all of them without a copy."""

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from medgraft.cohorts.identifiers import alike, among, first_rows, repeated
+from medgraft.cohorts.identifiers import alike, among, repeated
 from medgraft.cohorts.schema import Column
 from medgraft.preparation.alignment import Aligned, Table
 from medgraft.preparation.arrays import SOME
@@ -44,7 +44,7 @@ def patient_codes(table: Table, columns: tuple[Column, ...]) -> tuple[Integers, 
     Rows with one identifier are one patient, and so are identical rows (see the module) unless they
     are frequent and coincidence explains them. Findings say what was joined.
     """
-    person = first_rows(table.patient)
+    person = table.person
     row = _sparse_row_codes(table.x)
     twins = _several_patients(row, person)
     if not twins.any():
@@ -149,11 +149,10 @@ def _describe_crossing(severity: Severity, rows: int, features: int, places: str
 def _across_sites(table: Table) -> Iterator[Finding]:
     if len(table.sites) == 1:
         return
-    person = first_rows(table.patient)
-    code = person * len(table.sites)
+    code = table.person * len(table.sites)
     for place, site in enumerate(table.sites):
         code += place * (table.site == site)
-    number = len(np.unique(code)) - len(np.unique(person))
+    number = len(np.unique(code)) - len(np.unique(table.person))
     if number:
         message = (
             f"{count(number, 'patient identifier')} of the {table.role} in more than one of "
@@ -165,7 +164,7 @@ def _across_sites(table: Table) -> Iterator[Finding]:
 def _two_outcomes(table: Table) -> Iterator[Finding]:
     if table.outcome.task not in ("binary", "multiclass"):
         return
-    person = first_rows(table.patient)
+    person = table.person
     least, most = table.y.copy(), table.y.copy()
     np.minimum.at(least, person, table.y)
     np.maximum.at(most, person, table.y)

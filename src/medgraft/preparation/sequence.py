@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgraft.cohorts.alphabets import PADDING
-from medgraft.cohorts.identifiers import first_rows
 from medgraft.cohorts.schema import Cohort, Column
 from medgraft.construct import Share
 from medgraft.errors import ConfigError
@@ -82,7 +81,7 @@ class Sequences:
         codes, findings = [], list[Finding]()
         for table in aligned.tables:
             one, two = self._related(aligned.columns[0], table)
-            last = _previous(first_rows(table.patient))
+            last = _previous(table.person)
             code = homology.families(
                 np.concatenate([one, last[0]]), np.concatenate([two, last[1]]), len(table)
             )
