@@ -117,9 +117,10 @@ def _one_of_few(cells: pl.Series, rule: Rule) -> Reading:
     texts = (*cast(pl.Enum, cells.dtype).categories, "")
     each = _every_text(texts, rule)
     row = cells.to_physical().cast(pl.UInt32).fill_null(len(texts) - 1).to_numpy()
-    often = zip(texts, np.bincount(row, minlength=len(texts)).tolist(), strict=True)
-    counts = {text: count for text, count in often if count and text in each.disguised}
-    return Reading(each.values[row], each.missing[row], each.wrong[row], counts)
+    often = {text: int((row == i).sum()) for i, text in enumerate(texts) if text in each.disguised}
+    counts = {text: count for text, count in often.items() if count}
+    values, missing, wrong = (of.take(row) for of in (each.values, each.missing, each.wrong))
+    return Reading(values, missing, wrong, counts)
 
 
 @lru_cache  # of every part of a file they are the same
