@@ -34,8 +34,9 @@ def main(out: str, encoder: str, sizes: str, settings: str, everyone: str = "") 
     """``sizes``: training patients per replica; ``settings``: changes to the trainer.
 
     Every process has a folder of its own to write to; with ``everyone`` all of them do. SIGNAL, in
-    the environment, is "15 at 40 of 1": sent to the process of rank 1 after step 40, once. With
-    HELD every process writes how many bytes it holds; ADAMW takes that optimiser, as conf/ has it.
+    the environment, is "15 at 40 of 1": sent to the process of rank 1 after step 40, once; "at 0"
+    is before the processes have met, and "of -1" to all of them. With HELD every process writes how
+    many bytes it holds; ADAMW takes that optimiser, as conf/ has it.
     """
     if everyone:
         training.leads = lambda: True
@@ -51,11 +52,14 @@ def main(out: str, encoder: str, sizes: str, settings: str, everyone: str = "") 
     folder.mkdir(exist_ok=True)
 
     def train() -> None:
-        if told := os.environ.get("SIGNAL"):
-            ended_at(*map(int, told.split()[::2]), folder / "signalled")
+        number, step, whom = map(int, os.environ.get("SIGNAL", "0 at 0 of 0").split()[::2])
+        if step:
+            ended_at(number, step, whom, folder / "signalled")
         if os.environ.get("HELD"):
             weighed(folder / f"held{rank()}.json")
         with resume.resumable(folder / "scratch", [settings]):
+            if number and not step and whom in (-1, int(rank())):
+                os.kill(os.getpid(), number)
             training.finetune("scratch", SCRATCH, study, out=folder / f"by{rank()}")
 
     spread(study.trainer, train, scratch=folder)

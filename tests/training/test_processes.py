@@ -158,6 +158,16 @@ def test_sigterm_to_one_process_saves_for_both(launch, start, encoder, two):
     assert_equal(expected / "by0", out / "by0")
 
 
+@pytest.mark.parametrize(
+    ("two", "whom"), [(TWO, 1), (CUT, 0), (APART, -1)], ids=["batches", "cut", "replicas"]
+)
+def test_sigterm_before_processes_meet_ends_them(launch, two, whom):
+    """None leaves the others waiting for it, where they would hear no signal for half an hour."""
+    done, out = launch("told", "mlp", two, told=f"15 at 0 of {whom}")
+    assert (done.returncode, done.stderr.count("ended by SIGTERM; its state is saved")) == (75, 1)
+    assert list(out.glob("scratch/*/fit-1*.safetensors"))
+
+
 def test_sigterm_saves_what_is_cut_whole(launch, start):
     """FSDP, ended in the first replica's training and again in the second's."""
     expected = start("whole", "mlp", CUT, more=ADAMW)

@@ -91,7 +91,9 @@ def fit_together(
 
     apart = isinstance(runner.strategy, ReplicasApart)
     rank, world = (0, 1) if apart else (runner.global_rank, runner.world_size)
-    progress = resume.progress(rank, owner=runner.global_rank if apart else 0)
+    progress = resume.progress(
+        rank, owner=runner.global_rank if apart else 0, alone=world == 1 and not apart
+    )
     if progress.done:
         progress.take_over(replicas)
         if world == 1 and not apart:

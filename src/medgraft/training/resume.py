@@ -202,17 +202,20 @@ def heed(handler: Any) -> None:
         signal.signal(signal.SIGTERM, handler)
 
 
-def progress(rank: int = 0, *, owner: int = 0) -> Progress:
+def progress(rank: int = 0, *, owner: int = 0, alone: bool = True) -> Progress:
     """That of the fit which begins; none outside ``resumable``.
 
     Args:
         rank: this process' among those that share a batch; the first writes for all.
         owner: which process these replicas are left to.
+        alone: no other process waits for this one. Those that are not alone end together, at the
+            next check: one might be waiting where it hears no signal.
     """
     scratch = CURRENT.get()
     if not scratch:
         return NONE
-    scratch.stop_if_told()
+    if alone:
+        scratch.stop_if_told()
     scratch.fits += 1
     name = f"fit-{scratch.fits}" + (f"-{owner}" if owner else "")
     path = scratch.folder / f"{name}.safetensors"
