@@ -176,10 +176,12 @@ def told(folder: Path) -> str:
     return repr({field.name: repr(getattr(cohort, field.name)) for field in fields(cohort)})
 
 
-def test_values_of_earlier_parts_are_not_in_memory(folder):
+@pytest.mark.parametrize("about", [0, 1000, 20 * 398, 10**5])
+def test_values_of_earlier_parts_are_not_in_memory(folder, about):
+    """However many rows were expected."""
     part = load(folder, "large", "ill")
     tracemalloc.start()
-    with Parts() as parts:
+    with Parts(about) as parts:
         for _ in range(20):
             wide = np.repeat(part.values, 100, axis=1)
             parts.add(replace(part, values=wide), {})

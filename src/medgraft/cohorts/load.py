@@ -83,7 +83,7 @@ def _read(
     What is wrong is told in the file's own words, which typed cells no longer hold.
     """
     path, found = folder / description.sites[site].file, Found()
-    with Parts() as parts:
+    with Parts(_about(folder, description, site)) as parts:
         for part in _parts(folder, description, site, outcome, types, read_on):
             found.add(part)
             if found.count and types:
@@ -94,6 +94,12 @@ def _read(
             raise CohortError(f"{path}: holds no rows")
         refuse(path, found.problems, found.count)
         return _whole(path, outcome, parts)
+
+
+def _about(folder: Path, description: CohortDescription, site: str) -> int:
+    """About how many rows the site's file has; 0 where its reader cannot tell."""
+    about = getattr(_module(folder, description, site), "about", None)
+    return about(inside(folder, description.sites[site].file)) if about else 0
 
 
 def _types(description: CohortDescription, columns: Columns) -> Types:

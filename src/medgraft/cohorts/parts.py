@@ -2,7 +2,8 @@
 
 Values go to a file without a name, which the operating system takes back whatever happens, and are
 mapped from there, column after column: memory holds a part of them at a time, and who looks at one
-column reads no other.
+column reads no other. Every column has room for as many rows as are to be expected, and twice as
+many where more come; room that is not used takes no place on the disk.
 """
 
 import tempfile
@@ -47,11 +48,16 @@ class Found:
 
 
 class Parts:
-    """The parts of one cohort; `disguised`: column -> raw value -> how many became missing."""
+    """The parts of one cohort; `disguised`: column -> raw value -> how many became missing.
 
-    def __init__(self) -> None:
+    about: how many rows are to be expected; where more come, what is there is copied once.
+    """
+
+    def __init__(self, about: int = 0) -> None:
         self.parts: list[Cohort] = []
         self.rows_read = 0
+        self.about = about
+        self.written = self.room = 0  # rows
         self.disguised: dict[str, Counter[str]] = {}
         self.file: IO[bytes] | None = None
 
@@ -81,10 +87,24 @@ class Parts:
     def _write(self, values: NDArray[Any]) -> None:
         if not len(values):
             return
-        if self.file is None:
-            # `__exit__` closes it.
-            self.file = tempfile.TemporaryFile(prefix="medgraft.")  # noqa: SIM115
-        np.ascontiguousarray(values.T).tofile(self.file)
+        needed = self.written + len(values)
+        if self.file is None or needed > self.room:
+            self.file, self.room = self._copied(values, max(self.about, 2 * needed))
+        for place, column in enumerate(values.T):
+            _put(self.file, column, place * self.room + self.written)
+        self.written = needed
+
+    def _copied(self, like: NDArray[Any], room: int) -> tuple[IO[bytes], int]:
+        """A file with more room for columns of that kind, and what was written so far."""
+        # `__exit__` closes it.
+        file = tempfile.TemporaryFile(prefix="medgraft.")  # noqa: SIM115
+        file.truncate(like.shape[1] * room * like.itemsize)
+        if self.file:
+            for place in range(like.shape[1]):
+                self.file.seek(place * self.room * like.itemsize)
+                _put(file, np.fromfile(self.file, like.dtype, self.written), place * room)
+            self.file.close()
+        return file, room
 
     def whole(self) -> Cohort:
         """All parts as one; who and where are in the order of the file."""
@@ -95,7 +115,7 @@ class Parts:
         split = [part.split for part in every if part.split is not None]
         return replace(
             first,
-            values=self._mapped(rows, first.values),
+            values=self._mapped(first.values),
             y=np.concatenate([part.y for part in every]),
             patient=np.concatenate([part.patient for part in every]),
             subgroups={
@@ -111,21 +131,18 @@ class Parts:
             ),
         )
 
-    def _mapped(self, rows: int, like: NDArray[Any]) -> NDArray[Any]:
+    def _mapped(self, like: NDArray[Any]) -> NDArray[Any]:
         if self.file is None:
             return like
-        self.file.seek(0)
-        done = 0
-        width, size = like.shape[1], like.itemsize
-        with tempfile.TemporaryFile(prefix="medgraft.") as joined:
-            for part in filter(len, self.parts):
-                written = np.fromfile(self.file, like.dtype, width * len(part))
-                for place, column in enumerate(written.reshape(width, len(part))):
-                    joined.seek((place * rows + done) * size)
-                    column.tofile(joined)
-                done += len(part)
-            joined.flush()
-            return np.memmap(joined, like.dtype, mode="r", shape=(rows, width), order="F")
+        self.file.flush()
+        shape = (like.shape[1], self.room)
+        return np.memmap(self.file, like.dtype, mode="r", shape=shape)[:, : self.written].T
+
+
+def _put(file: IO[bytes], column: NDArray[Any], place: int) -> None:
+    """Write values behind as many others."""
+    file.seek(place * column.itemsize)
+    np.ascontiguousarray(column).tofile(file)
 
 
 def _without_values(part: Cohort) -> Cohort:

@@ -95,3 +95,16 @@ def test_any_line_ending_reads(tmp_path: Path, newline: str) -> None:
 def test_bad_delimiter_is_named(tmp_path: Path, delimiter: str) -> None:
     with pytest.raises(CohortError, match=r"got delimiter .*, expected one character"):
         csv.read(tmp_path / "table.csv", expected=NAMES, delimiter=delimiter)
+
+
+@pytest.mark.parametrize("blank", [0, 5000], ids=["plain", "blank lines first"])
+def test_room_is_made_for_every_row_and_no_blank_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank: int
+) -> None:
+    monkeypatch.setattr(csv, "COUNTED", 9000)
+    path = tmp_path / "a.csv"
+    path.write_text("id,age\n" + "\n" * blank + "".join(f"{row % 10},1\n" for row in range(5000)))
+    rows = len(csv.read(path, expected=["id", "age"]).lines)
+    assert rows == 5000
+    assert 0.5 * rows < csv.about(path) < 1.2 * rows
+    assert csv.about(path) >= rows or blank

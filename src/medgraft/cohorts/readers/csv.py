@@ -132,6 +132,14 @@ stream = blocks
 """As `read`, in parts of a bounded size; what `cohorts.load` reads tables by."""
 
 
+def about(path: Path) -> int:
+    """How many rows a file may have, a tenth more than its first ones let expect."""
+    with opened(path) as file:
+        some = file.read(COUNTED)
+    rows = sum(bool(line.strip()) for line in some.splitlines())
+    return path.stat().st_size * rows * 11 // (10 * (len(some) or 1))
+
+
 def header(path: Path) -> tuple[Row, str]:
     """The names in the first line of a file nobody has described, and its likely delimiter.
 

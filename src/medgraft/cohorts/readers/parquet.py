@@ -134,5 +134,9 @@ def height(path: Path) -> int:
         return int(_scan(path).select(pl.len()).collect().item())
 
 
+about = height
+"""What `cohorts.load` makes room for."""
+
+
 def _scan(path: Path) -> pl.LazyFrame:
     return pl.scan_parquet(path, glob=False)  # else the file "a*" would be all that begin with a
