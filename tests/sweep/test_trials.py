@@ -7,6 +7,7 @@ from multiprocessing import get_context
 
 import optuna
 import pytest
+from filelock import FileLock
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
@@ -17,8 +18,9 @@ from medgraft.sweep.trials import REASON, RETRIES, Trials
 SPACE = {"x": FloatDistribution(0, 1)}
 
 
-def opened(folder, n=3, *, grace=2, **changes) -> Trials:
-    settings = Settings(n=n, params={"x": ""}, strategies=["a"], heartbeat=1, grace=grace)
+def opened(folder, n=3, *, grace=2, patience=300, **changes) -> Trials:
+    told = {"heartbeat": 1, "grace": grace, "patience": patience}
+    settings = Settings(n=n, params={"x": ""}, strategies=["a"], **told)
     given = {"space": SPACE, "directions": ["maximize"], "made_of": {"data": "1", "code": "1"}}
     address = f"sqlite:///{folder}/study.db"
     return Trials(address, "study", settings=settings, **(given | changes))
@@ -192,6 +194,16 @@ def test_address_that_is_none_is_one_line_without_password(host, tmp_path):
             space=SPACE, directions=["maximize"], made_of={},
         )  # fmt: skip
     assert "secret" not in str(caught.value)
+
+
+def test_study_that_another_holds_is_one_line(tmp_path):
+    opened(tmp_path)
+    with FileLock(tmp_path / "study.db.lock"), pytest.raises(MedgraftError) as refused:
+        opened(tmp_path, patience=1)
+    path = tmp_path / "study.db"
+    assert str(refused.value) == (
+        f"the study in sqlite:///{path}: The file lock '{path}.lock' could not be acquired."
+    )
 
 
 def test_no_thread_is_left(tmp_path):

@@ -18,7 +18,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from medgraft.errors import ConfigError, MedgraftError, StageError
 from medgraft.sweep.settings import Settings
@@ -103,7 +103,7 @@ class Trials:
         """Keep every other worker of this study, on any machine, out."""
         if file := _file(self.address):
             file.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{file}.lock"):
+            with FileLock(f"{file}.lock", timeout=self.settings.patience):
                 yield
             return
         from sqlalchemy import text
@@ -289,7 +289,7 @@ def _engine(address: str) -> Any:
 def _refusals() -> tuple[type[Exception], ...]:
     from sqlalchemy.exc import SQLAlchemyError
 
-    return SQLAlchemyError, optuna().exceptions.StorageInternalError
+    return SQLAlchemyError, optuna().exceptions.StorageInternalError, Timeout
 
 
 def _sampler(seed: int) -> Any:
