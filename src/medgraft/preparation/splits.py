@@ -204,7 +204,10 @@ def _class_strata(patient: Integers, y: Integers) -> Integers:
     present = np.zeros((patient.max() + 1, y.max() + 1), dtype=bool)
     present[patient, y] = True
     rarity = present.sum(axis=0)
-    return np.where(present, rarity, len(patient) + 1).argmin(axis=1)
+    stratum = np.zeros(len(present), dtype=np.int64)
+    for label in np.lexsort((-np.arange(len(rarity)), -rarity)):  # the rarest last, and stays
+        stratum[present[:, label]] = label
+    return stratum
 
 
 def _value_strata(value: NDArray) -> Integers:
@@ -297,13 +300,26 @@ def _spread(people: _People, who: Integers, stream: np.random.Generator) -> Inte
 
     The first of each stratum comes first, so no beginning as long as there are strata lacks one.
     """
-    stratum, chance = people.stratum[who], stream.random(len(who))
-    shuffled = np.lexsort((chance, stratum))
-    sizes = np.bincount(stratum)
-    rank = np.empty(len(who), dtype=np.int64)
-    rank[shuffled] = np.arange(len(who)) - (np.cumsum(sizes) - sizes)[stratum[shuffled]]
-    place = np.where(rank == 0, 0.0, (rank + 0.5) / sizes[stratum])
+    place = _places(people.stratum[who], stream.random(len(who)))
     return who[np.lexsort((stream.random(len(who)), place))]
+
+
+def _places(stratum: Integers, chance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where in its stratum each [n] comes by chance: 0 for the first, up to 1.
+
+    Of millions, every array counts.
+    """
+    sizes = np.bincount(stratum)
+    shuffled = np.lexsort((chance, stratum))
+    place = np.arange(len(stratum), dtype=np.float64)
+    place -= np.repeat(np.cumsum(sizes) - sizes, sizes)
+    first = place == 0
+    place += 0.5
+    place /= np.repeat(sizes, sizes)
+    place[first] = 0
+    spread = np.empty_like(place)
+    spread[shuffled] = place
+    return spread
 
 
 def _given_split(patient: Integers, given: NDArray, where: str) -> Split:
