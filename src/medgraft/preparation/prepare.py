@@ -1,7 +1,6 @@
 """Cohorts in, everything the later stages read out: `work/prepared/`."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,17 +73,11 @@ def prepare(
     )
     report = audit([*sources, *targets], aligned, found, modality.drift(aligned), shift)
     refuse_leaks(report.findings)
-    coded = ((aligned.source, source_code), (aligned.target, target_code))
-    # What is written is not changed by the draw, and waits for the disk while it goes on.
-    with replacing(out) as fresh, ThreadPoolExecutor(1) as beside:
-        written = [
-            beside.submit(write, fresh / table.role, _prepared(modality.name, aligned, table, code))
-            for table, code in coded
-        ]
-        source_design = _source_design(aligned.source, source_code, plan)
-        design = _target_design(aligned.target, target_code, plan)
-        for one in written:
-            one.result()
+    source_design = _source_design(aligned.source, source_code, plan)
+    design = _target_design(aligned.target, target_code, plan)
+    with replacing(out) as fresh:
+        for table, code in ((aligned.source, source_code), (aligned.target, target_code)):
+            write(fresh / table.role, _prepared(modality.name, aligned, table, code))
         write_table(source_design, fresh / "source_design.parquet")
         write_table(design, fresh / "design.parquet")
         write_json(report.as_json(), fresh / "audit.json")
