@@ -30,7 +30,7 @@ test: .venv/installed lint ## lint, types, architecture and the fast tests (unde
 	python -m pytest -m "not slow" -n $(WORKERS)
 
 test-slow: .venv/installed ## the slow tests
-	python -m pytest -m slow -n $(WORKERS) --dist loadfile
+	python -m pytest -m slow -n $(WORKERS) --dist loadfile --durations 12
 
 lint: .venv/installed ## style, types, security
 	ruff check .
