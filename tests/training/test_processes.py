@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 TWO = {"devices": 2, "strategy": "ddp"}
 APART = TWO | {"share": "replicas"}
 CUT = TWO | {"strategy": "fsdp"}
+ALONE = {"replicas_at_once": 1}  # as under FSDP
 ADAMW = {"ADAMW": "yes"}  # in the environment of the program
 RAY = {"devices": 2, "strategy": "ray"}
 SIZES = [30, 41, 20]
@@ -94,9 +95,10 @@ def test_replicas_apart_need_no_agreement(start):
         assert (two / "by0" / name).read_bytes() == (two / "by1" / name).read_bytes()
 
 
-def test_torchrun_equals_one_process(start):
-    one = start("one", "mlp", {})
-    two = start("two", "mlp", TWO, launcher=[*TORCHRUN])
+@pytest.mark.parametrize("two", [TWO, CUT], ids=["batches", "cut"])
+def test_torchrun_equals_one_process(start, two):
+    one = start("one", "mlp", ALONE if two is CUT else {})
+    two = start("two", "mlp", two, launcher=[*TORCHRUN])
     assert_same(one / "by0", two / "by0")
     assert [folder.name for folder in two.iterdir()] == ["by0"]
 
@@ -104,7 +106,7 @@ def test_torchrun_equals_one_process(start):
 @pytest.mark.parametrize(("optimizer", "stops"), [({}, True), (ADAMW, False)])
 def test_two_processes_equal_one_where_values_are_cut(start, optimizer, stops):
     """FSDP, which trains a replica at a time; SGD stops early, AdamW gets better to the end."""
-    one = start("one", "mlp", {"replicas_at_once": 1, "patience": 2}, more=optimizer)
+    one = start("one", "mlp", ALONE | {"patience": 2}, more=optimizer)
     two = start("two", "mlp", CUT | {"patience": 2}, everyone="yes", more=optimizer)
     assert_same(one / "by0", two / "by0")
     assert_equal(two / "by0", two / "by1")
@@ -190,13 +192,14 @@ def test_sigterm_saves_what_is_cut_whole(launch, start):
     assert_equal(expected / "by0", out / "by0")
 
 
-def test_torchrun_restarts_a_killed_process(launch, start):
+@pytest.mark.parametrize("two", [TWO, CUT], ids=["batches", "cut"])
+def test_torchrun_restarts_a_killed_process(launch, start, two):
     """Its own count of restarts; each begins where training was saved."""
-    expected = start("whole", "mlp", TWO)
+    expected = start("whole", "mlp", two)
     launcher = [*TORCHRUN, "--max-restarts=1"]
     # Or those who start anew look for the addresses of the dead, which torchrun's store has kept.
     own = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    done, out = launch("killed", "mlp", TWO, launcher=launcher, told="9 at 40 of 1", more=own)
+    done, out = launch("killed", "mlp", two, launcher=launcher, told="9 at 40 of 1", more=own)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "resumed at step" in done.stdout
     assert_equal(expected / "by0", out / "by0")
@@ -237,21 +240,22 @@ def test_bar_with_time_left_is_for_terminals(output, expected, root, tmp_path):
     assert (tmp_path / "log").read_bytes() == b""
 
 
-def test_srun_starts_the_processes(launch, start, monkeypatch):
+@pytest.mark.parametrize("two", [TWO, CUT], ids=["batches", "cut"])
+def test_srun_starts_the_processes(launch, start, monkeypatch, two):
     """Two tasks of one SLURM job, as srun tells them; their job may also hold a single task."""
-    one = start("one", "mlp", {})
+    one = start("one", "mlp", ALONE if two is CUT else {})
     job = {"SLURM_JOB_ID": "20017", "SLURM_JOB_NAME": "study", "SLURM_NODELIST": "127.0.0.1"}
     for name, value in job.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SLURM_NTASKS", "1")
-    assert_same(one / "by0", start("single", "mlp", TWO) / "by0")
+    assert_same(one / "by0", start("single", "mlp", two) / "by0")
     monkeypatch.setenv("SLURM_NTASKS", "2")
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
     monkeypatch.setenv("SLURM_NODEID", "0")
 
     def task(number: int) -> int:
         own = {"SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)}
-        return launch("srun", "mlp", TWO, more=own)[0].returncode
+        return launch("srun", "mlp", two, more=own)[0].returncode
 
     with ThreadPoolExecutor(2) as both:
         assert list(both.map(task, (0, 1))) == [0, 0]
