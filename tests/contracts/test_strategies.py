@@ -23,7 +23,8 @@ OF_TABLES = [
 ]
 FILES = [pytest.param(path, id=path.stem) for path in OF_TABLES]
 NO_SURVIVAL = (
-    "the baseline {} does not learn survival (disease); leave it out of strategies, or take cox"
+    "the baseline {} does not learn survival (disease); leave it out of strategies, or take cox "
+    "(sequences: kmer_cox, images: pixel_cox)"
 )
 TASKS = ("binary", "multiclass", "regression", "multilabel", "survival")
 SHORT = trainer(max_steps=20)

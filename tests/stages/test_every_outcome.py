@@ -117,10 +117,10 @@ LEARNED: dict[str, tuple[str, Metric, float]] = {
     "signs": ("multilabel", MacroAuroc(), 0.7),
     "death": ("survival", CIndex(), 0.6),
 }
-# The learner of each kind of data; of survival Cox, which reads tables and genes.
+# The learner of each kind of data.
 CLASSICAL = {
-    "dna": {"stay": "kmer_logistic", "signs": "kmer_logistic"},
-    "image": {"stay": "pixel_regression", "signs": "pixel_regression"},
+    "dna": {"stay": "kmer_logistic", "signs": "kmer_logistic", "death": "kmer_cox"},
+    "image": {"stay": "pixel_regression", "signs": "pixel_regression", "death": "pixel_cox"},
     "expression": {"stay": "elastic_net", "signs": "elastic_net", "death": "cox"},
 }
 ONE_STRAND = [("rna", "stay"), ("protein", "stay")]

@@ -78,7 +78,7 @@ def test_classifier_refuses_survival():
         learner(spec, outcome)
     assert str(error.value) == (
         "the baseline gradient_boosting does not learn survival (relapse); "
-        "leave it out of strategies, or take cox"
+        "leave it out of strategies, or take cox (sequences: kmer_cox, images: pixel_cox)"
     )
 
 
@@ -109,5 +109,6 @@ def test_what_has_positions_is_refused():
     with pytest.raises(ConfigError) as error:
         cox("survival", 0, horizons=HORIZONS).fit(np.zeros((40, 4, 30)), y, seed=0)
     assert str(error.value) == (
-        "this learner reads tables and genes, not sequences or images; leave it out of strategies"
+        "this learner reads tables and genes, not sequences or images; leave it out of "
+        "strategies, or take kmer_cox (sequences) or pixel_cox (images)"
     )

@@ -3,8 +3,9 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
+from statsmodels.duration.hazard_regression import PHReg
 
-from medgraft.transfer.baselines.pixels import pixel_regression
+from medgraft.transfer.baselines.pixels import pixel_cox, pixel_regression
 
 X = np.random.default_rng(0).normal(size=(60, 1, 6, 5))
 OUTCOMES = {
@@ -28,6 +29,22 @@ def test_weights_answer_as_scikit_learn(task):
         score = known.predict if task == "regression" else known.decision_function
         np.testing.assert_allclose(found[:, 0], score(X.reshape(60, -1)), atol=1e-5)
     assert fitted.arrays["coefficients"].shape[1] == 30
+
+
+def test_hazards_are_those_of_the_components():
+    """Coefficients as statsmodels, on scikit-learn's components; one weight a pixel says both."""
+    stream = np.random.default_rng(1)
+    y = np.column_stack([stream.exponential(np.exp(-5 * X.mean((1, 2, 3)))), np.ones(60)])
+    fitted = pixel_cox("survival", 0, horizons=(0.5, 2.0), components=8).fit(X, y, seed=3)
+    parts = PCA(8, whiten=True, random_state=3).fit_transform(X.reshape(60, -1))
+    model = PHReg(y[:, 0], parts, status=y[:, 1], ties="breslow")
+    expected = parts @ model.fit_regularized(alpha=1 / 60, L1_wt=0.0).params
+    found = fitted.outputs(X)
+    np.testing.assert_allclose(found[:, 0] - found[0, 0], expected - expected[0], atol=0.02)
+    hazards = np.exp(found[:, 1] - found[:, 0])
+    np.testing.assert_allclose(hazards, hazards[0])  # in proportion
+    assert hazards[0] > 1
+    assert fitted.arrays["coefficients"].shape == (30,)
 
 
 def test_few_patients_have_few_components():

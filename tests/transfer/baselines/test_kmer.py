@@ -3,9 +3,10 @@ from itertools import product
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
+from statsmodels.duration.hazard_regression import PHReg
 
 from medgraft.errors import ConfigError
-from medgraft.transfer.baselines.kmer import kmer_counts, kmer_logistic
+from medgraft.transfer.baselines.kmer import kmer_counts, kmer_cox, kmer_logistic
 
 
 def one_hot(texts):
@@ -56,5 +57,22 @@ def test_answers_from_arrays_alone(task, classes):
 
 
 def test_tables_are_refused():
-    with pytest.raises(ConfigError, match="kmer_logistic counts letters: expected sequences"):
+    with pytest.raises(ConfigError, match="this learner counts letters: expected sequences"):
         kmer_logistic("binary", 2).fit(np.zeros((4, 3)), np.arange(4) % 2.0, seed=0)
+
+
+def test_hazards_of_counts_are_statsmodels():
+    """The sooner death the more often a letter occurs; answered from the arrays alone."""
+    x, stream = one_hot(drawn(200)), np.random.default_rng(1)
+    counts = kmer_counts(x, k=1, strands=False)
+    died = np.ones(200)
+    y = np.column_stack([stream.exponential(np.exp(-0.2 * counts[:, 0])), died])
+    fitted = kmer_cox("survival", 0, horizons=(0.1, 0.5), k=1, ridge=10.0).fit(x, y, seed=0)
+    model = PHReg(y[:, 0], counts, status=died, ties="breslow")
+    expected = model.fit_regularized(alpha=10.0 / len(y), L1_wt=0.0).params
+    found = fitted.outputs(x)
+    assert found.shape == (200, 2)
+    np.testing.assert_allclose(
+        found[:, 0] - found[0, 0], (counts - counts[0]) @ expected, atol=0.02
+    )
+    assert expected[0] > 0.1

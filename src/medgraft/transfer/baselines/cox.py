@@ -40,7 +40,7 @@ class Cox:
     horizons: np.ndarray
     ridge: float
     coefficients: np.ndarray = field(init=False)
-    baseline: np.ndarray = field(init=False)
+    intercepts: np.ndarray = field(init=False)
 
     def fit(self, inputs: np.ndarray, y: np.ndarray) -> None:
         """Fit on ``inputs [n, width]`` and times and events ``y [n, 2]``."""
@@ -54,7 +54,7 @@ class Cox:
         start = np.zeros(x.shape[1])
         found = minimize(objective, start, jac=True, method="L-BFGS-B", tol=1e-10)
         self.coefficients = found.x
-        self.baseline = breslow(inputs @ found.x, y, self.horizons)
+        self.intercepts = breslow(inputs @ found.x, y, self.horizons)
 
 
 def partial_likelihood(
@@ -76,10 +76,10 @@ def partial_likelihood(
 
 
 def arrays(estimator: Cox) -> Arrays:
-    """Coefficients ``[width]`` and the log cumulative baseline hazard ``[T]``."""
-    return {"coefficients": estimator.coefficients, "baseline": estimator.baseline}
+    """Coefficients ``[width]``; as intercepts the log cumulative baseline hazard ``[T]``."""
+    return {"coefficients": estimator.coefficients, "intercepts": estimator.intercepts}
 
 
 def scores(arrays: Arrays, inputs: np.ndarray) -> np.ndarray:
     """``log(-log S)`` at the horizons, ``[n, T]``."""
-    return (inputs @ arrays["coefficients"])[:, None] + arrays["baseline"]
+    return (inputs @ arrays["coefficients"])[:, None] + arrays["intercepts"]

@@ -1,15 +1,18 @@
-"""Logistic regression on how often every k-mer occurs."""
+"""Sequences: how often every k-mer occurs, then a learner of tables."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from medgraft.construct import Count, Positive
+from medgraft.construct import Count, NonNegative, Positive
 from medgraft.errors import ConfigError
-from medgraft.transfer.baselines.linear import linear_arrays, linear_scores, logistic_regression
+from medgraft.transfer.baselines.cox import cox
+from medgraft.transfer.baselines.linear import logistic_regression
 from medgraft.transfer.baselines.recipe import Arrays, Baseline
 
 
@@ -25,8 +28,37 @@ def kmer_logistic(
         C: inverse of the penalty.
         strands: count a k-mer of DNA together with its reverse complement.
     """
+    return _counted(logistic_regression(task, classes, C), k=k, strands=strands)
+
+
+def kmer_cox(
+    task: str,
+    classes: int,
+    *,
+    horizons: Sequence[float] = (),
+    k: Count = 4,
+    ridge: NonNegative = 10.0,
+    strands: bool = False,
+) -> Baseline:
+    """Cox regression with a ridge penalty on counts of k-mers.
+
+    Args:
+        task: as everywhere; survival.
+        classes: none.
+        horizons: as everywhere.
+        k: letters in a row.
+        ridge: of the penalty.
+        strands: count a k-mer of DNA together with its reverse complement.
+
+    Raises:
+        ConfigError: the task is not survival.
+    """
+    return _counted(cox(task, classes, horizons=horizons, ridge=ridge), k=k, strands=strands)
+
+
+def _counted(plain: Baseline, *, k: int, strands: bool) -> Baseline:
+    """The same learner of counts."""
     count = partial(kmer_counts, k=k, strands=strands)
-    plain = logistic_regression(task, classes, C)
 
     def make(seed: int) -> Any:
         from sklearn.pipeline import make_pipeline
@@ -35,12 +67,12 @@ def kmer_logistic(
         return make_pipeline(FunctionTransformer(count), plain.make(seed))
 
     def arrays(estimator: Any) -> Arrays:
-        return linear_arrays(estimator[-1])
+        return plain.arrays(estimator[-1])
 
     def scores(fitted: Arrays, inputs: np.ndarray) -> np.ndarray:
-        return linear_scores(fitted, count(inputs))
+        return plain.scores(fitted, count(inputs))
 
-    return Baseline(make, arrays, scores, task, classes, maps=True)
+    return replace(plain, make=make, arrays=arrays, scores=scores, affine=False, maps=True)
 
 
 def kmer_counts(inputs: np.ndarray, *, k: int, strands: bool) -> np.ndarray:
@@ -50,7 +82,7 @@ def kmer_counts(inputs: np.ndarray, *, k: int, strands: bool) -> np.ndarray:
     comes first in the alphabet counts both.
     """
     if inputs.ndim != 3:
-        raise ConfigError("kmer_logistic counts letters: expected sequences, got another modality")
+        raise ConfigError("this learner counts letters: expected sequences, got another modality")
     n, letters, length = inputs.shape
     windows = max(length - k + 1, 0)
     letter, known = inputs.argmax(1), inputs.max(1) > 0

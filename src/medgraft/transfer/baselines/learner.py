@@ -29,6 +29,6 @@ def learner(spec: Mapping[str, Any], outcome: Mapping[str, Any]) -> Baseline | P
         name = spec["_target_"].rpartition(".")[2]
         raise ConfigError(
             f"the baseline {name} does not learn survival ({outcome['name']}); "
-            "leave it out of strategies, or take cox"
+            "leave it out of strategies, or take cox (sequences: kmer_cox, images: pixel_cox)"
         )
     return construct(spec, task="survival", classes=0, horizons=outcome["horizons"])

@@ -1,13 +1,16 @@
-"""Images: principal components of the pixels, then logistic regression."""
+"""Images: principal components of the pixels, then a weighted sum of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from medgraft.construct import Count, Positive
-from medgraft.transfer.baselines.linear import linear_arrays, linear_scores
+from medgraft.construct import Count, NonNegative, Positive
+from medgraft.transfer.baselines.cox import cox
+from medgraft.transfer.baselines.linear import logistic_regression
 from medgraft.transfer.baselines.recipe import Arrays, Baseline
 
 # Of the first component's variance: what varies less is the rounding of pixels that never vary, a
@@ -20,36 +23,62 @@ def pixel_regression(
 ) -> Baseline:
     """Ridge-penalised logistic regression (linear for a value) on whitened principal components.
 
-    Components and regression are both linear, so what is kept is one weight a pixel.
-
     Args:
         task: of the outcome.
         classes: how many there are.
         components: at most as many as the training images have.
         C: inverse strength of the penalty on the components' weights.
     """
-
-    def make(seed: int) -> PixelRegression:
-        return PixelRegression(components, C, value=task == "regression", seed=seed)
-
-    def scores(arrays: Arrays, inputs: np.ndarray) -> np.ndarray:
-        return linear_scores(arrays, flat(inputs))
-
-    return Baseline(make, pixel_weights, scores, task, classes, affine=True, maps=True)
+    return _of_pixels(logistic_regression(task, classes, C), components)
 
 
-class PixelRegression:
+def pixel_cox(
+    task: str,
+    classes: int,
+    *,
+    horizons: Sequence[float] = (),
+    components: Count = 50,
+    ridge: NonNegative = 1.0,
+) -> Baseline:
+    """Cox regression with a ridge penalty on whitened principal components.
+
+    Args:
+        task: of the outcome; survival.
+        classes: none.
+        horizons: as everywhere.
+        components: at most as many as the training images have.
+        ridge: of the penalty on the components' weights.
+
+    Raises:
+        ConfigError: the task is not survival.
+    """
+    return _of_pixels(cox(task, classes, horizons=horizons, ridge=ridge), components)
+
+
+def _of_pixels(plain: Baseline, components: int) -> Baseline:
+    """The same learner of components; both are linear, so what is kept is one weight a pixel."""
+
+    def make(seed: int) -> OnComponents:
+        return OnComponents(plain.make(seed), components, seed)
+
+    def arrays(estimator: OnComponents) -> Arrays:
+        return estimator.of_pixels(**plain.arrays(estimator.linear))
+
+    def scores(fitted: Arrays, inputs: np.ndarray) -> np.ndarray:
+        return plain.scores(fitted, flat(inputs))
+
+    return replace(plain, make=make, arrays=arrays, scores=scores, maps=True)
+
+
+class OnComponents:
     """The two fits, one after the other, as one estimator."""
 
-    def __init__(self, components: int, C: float, *, value: bool, seed: int) -> None:
-        from sklearn.linear_model import LogisticRegression, Ridge
-
-        self.components, self.seed = components, seed % 2**32
-        self.linear: Any = Ridge(alpha=1 / C) if value else LogisticRegression(C=C, max_iter=2000)
+    def __init__(self, linear: Any, components: int, seed: int) -> None:
+        self.linear, self.components, self.seed = linear, components, seed % 2**32
         self.pca: Any = None
 
     def fit(self, images: np.ndarray, y: np.ndarray) -> None:
-        """Fit on images ``[n, c, h, w]`` and outcomes ``[n]``."""
+        """Fit on images ``[n, c, h, w]`` and outcomes ``[n, ...]``."""
         from sklearn.decomposition import PCA
 
         pixels = flat(images)
@@ -69,15 +98,12 @@ class PixelRegression:
         """The classes seen."""
         return self.linear.classes_
 
-
-def pixel_weights(estimator: PixelRegression) -> Arrays:
-    """Weights ``[C, pixels]`` and intercepts ``[C]`` that do both steps at once."""
-    pca, weights = estimator.pca, linear_arrays(estimator.linear)
-    spread = np.sqrt(pca.explained_variance_[: estimator.kept])
-    spread[spread == 0] = 1.0  # all training images are one
-    folded = weights["coefficients"] / spread @ pca.components_[: estimator.kept]
-    intercepts = weights["intercepts"] - folded @ pca.mean_
-    return {"coefficients": folded, "intercepts": intercepts}
+    def of_pixels(self, coefficients: np.ndarray, intercepts: np.ndarray) -> Arrays:
+        """Weights ``[..., pixels]`` and intercepts ``[C]`` that do both steps at once."""
+        spread = np.sqrt(self.pca.explained_variance_[: self.kept])
+        spread[spread == 0] = 1.0  # all training images are one
+        folded = coefficients / spread @ self.pca.components_[: self.kept]
+        return {"coefficients": folded, "intercepts": intercepts - folded @ self.pca.mean_}
 
 
 def flat(images: np.ndarray) -> np.ndarray:

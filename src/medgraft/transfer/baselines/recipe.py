@@ -90,10 +90,12 @@ class Baseline:
 
 
 def _no_maps(task: str) -> str:
-    others = ", or take kmer_logistic (sequences) or pixel_regression (images)"
+    sequences, images = ("kmer_logistic", "pixel_regression")
+    if task == "survival":
+        sequences, images = ("kmer_cox", "pixel_cox")
     return (
-        "this learner reads tables and genes, not sequences or images; leave it out of strategies"
-        + ("" if task == "survival" else others)
+        "this learner reads tables and genes, not sequences or images; leave it out of "
+        f"strategies, or take {sequences} (sequences) or {images} (images)"
     )
 
 
