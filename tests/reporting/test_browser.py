@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from medgraft.reporting import explanation
 from medgraft.reporting.canvas import NAMES
 from medgraft.reporting.readings import Asked, read_off
 from medgraft.reporting.report import write
@@ -91,6 +92,23 @@ def barriers(page: Any) -> list[tuple[str, str, list[str]]]:
 def test_nothing_else_is_requested(browser, report):
     """The page itself, and not a font, picture or script more."""
     assert requested(browser, report) == [report.as_uri()]
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_contributions_of_pixels_are_shown(colours, browser, tmp_path):
+    """Pictures inside the page are no addresses that it may not ask for."""
+    grey = np.linspace(0, 1, 64).reshape(8, 8)
+    figure = explanation.pixels(grey, 1 - grey, explanation.counts(80, 2))
+    explanation.write(tmp_path / "page.html", strategy="pixel_cox", figure=figure)
+    context = browser.new_context(color_scheme=colours)
+    page, said = context.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_load_state("networkidle")
+    keep(page, f"pixels_{colours}")
+    assert page.locator("svg image").count() >= 3
+    context.close()
+    assert said == []
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
