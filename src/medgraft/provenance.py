@@ -30,7 +30,7 @@ def provenance(prepared: Path) -> dict[str, str]:
     )
     return {
         "git_commit": commit or "unknown (not a git checkout)",
-        "git_dirty": str(bool(changed)).lower(),
+        "git_dirty": str(bool(changed)).lower() if commit else "unknown",
         "reproduce": command(commit),
         "configuration": hashed(Path("params.yaml")),
         **made(prepared),

@@ -60,7 +60,7 @@ def test_log_rank_is_statsmodels():
     expected = survdiff(time, event, np.arange(150) < 100)[1]
     assert found.p == pytest.approx(expected, abs=0.02)  # another variance of the same statistic
     assert found.target.value == pytest.approx(y[100:, 1].sum() / y[100:, 0].sum())
-    assert found.unit == "per years"
+    assert (found.name, found.unit) == ("events per time in years", "")
 
 
 def test_three_classes_are_adjusted_by_holm():

@@ -1,5 +1,6 @@
 import numpy as np
 import polars as pl
+import pytest
 
 from medgraft.preparation.arrays import Prepared
 from medgraft.reporting.cohorts import MOST_FEATURES, describe, most_drifted, side_by_side
@@ -45,3 +46,19 @@ def test_many_features_show_the_drifted():
     rows = side_by_side(cohort, cohort, drift=drift)
     assert [row.name for row in rows[4:]] == names[-MOST_FEATURES:]
     assert (rows[1].source, rows[3].source) == ("3", "death: no 3 (75%), yes 1 (25%)")
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("image", (1, 8, 8)), ("sequence", (20,))])
+def test_inputs_that_are_no_measurements_have_no_median(kind, shape):
+    cohort = Prepared(
+        np.zeros((4, *shape), dtype=np.uint8),
+        np.array([0, 1, 0, 0], dtype=np.float32),
+        pl.DataFrame({"row": range(4), "patient": range(4), "site": ["a"] * 4}),
+        {
+            "features": [{"name": "film", "kind": kind, "origin": "shared"}],
+            "outcome": {"name": "death", "task": "binary", "classes": ["no", "yes"], "unit": ""},
+            "sites": ["a"],
+        },
+    )
+    rows = side_by_side(cohort, cohort, drift=[])
+    assert [row.name for row in rows] == ["rows", "patients", "sites", "outcome"]

@@ -27,7 +27,8 @@ def side_by_side(
 ) -> list[Row]:
     """Describe both cohorts: their size, the outcome, and the shared features.
 
-    Of more than 40 shared features, the 40 that differ most.
+    Of more than 40 shared features, the 40 that differ most. A sequence or an image is an input,
+    no measurement.
     """
     both = (source, target)
     rows = [
@@ -128,7 +129,11 @@ def _shares(values: NDArray[np.float32], labels: Sequence[str]) -> str:
 
 def _shown(schema: Mapping[str, Any], by_drift: Sequence[str]) -> list[int]:
     features = schema["features"]
-    shared = [i for i, feature in enumerate(features) if feature["origin"] == "shared"]
+    shared = [
+        i
+        for i, feature in enumerate(features)
+        if feature["origin"] == "shared" and feature["kind"] in ("number", "category")
+    ]
     if len(shared) <= MOST_FEATURES:
         return shared
     rank = {name: place for place, name in enumerate(by_drift)}

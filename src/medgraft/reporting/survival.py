@@ -25,6 +25,10 @@ def kaplan_meier(study: Study, evaluation: Evaluation, *, outcome: Mapping[str, 
     group = risk_groups(study, study.strategies[champion])
     figure, (above, below) = sheet(5.2, nrows=2, height_ratios=(4, 1), sharex=True)
     _curves(above, study, group)
+    # Somewhere among the curves there is seldom room.
+    entries = above.get_legend_handles_labels()
+    look: dict[str, Any] = {"frameon": False, "labelcolor": "linecolor", "handlelength": 3}
+    figure.legend(*entries, loc="outside lower right", ncols=3, **look)
     last = study.horizons[-1]
     ticks = [tick for tick in above.get_xticks() if 0 <= tick <= study.outcome[:, 0].max()]
     _at_risk(below, study, group, ticks)
@@ -163,7 +167,6 @@ def _curves(axes: Any, study: Study, group: Integers) -> None:
         axes.plot(ended, height, "|", color=COLOURS[g], markersize=4, markeredgewidth=0.7)
     axes.set_ylim(0, 1.02)
     axes.set_xlim(left=0)
-    axes.legend(loc="lower left", frameon=False, labelcolor="linecolor", handlelength=3)
 
 
 def _at_risk(axes: Any, study: Study, group: Integers, ticks: Sequence[float]) -> None:

@@ -60,8 +60,8 @@ class Survival(Task):
         del name, names
         time, event = y[:, 0], y[:, 1]
         score = event - cumulative_hazard(time, event)
-        per = f"per {unit}" if unit else ""
-        yield Quantity("events per time", per, event, time, share=False, score=score)
+        per = f"events per time{f' in {unit}' if unit else ''}"
+        yield Quantity(per, "", event, time, share=False, score=score)
 
     def sizes(self, y: Floats, names: Sequence[str]) -> dict[str, int]:
         """How many had the event."""
