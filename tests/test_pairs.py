@@ -74,10 +74,27 @@ def test_interrupted_command_goes_on(project, monkeypatch):
 def test_refused_pair_does_not_stop_the_others(project, capsys):
     """A target too small for its folds is named, with the reason, under the table."""
     path = project / "data" / "mine" / "small.csv"
-    path.write_text("\n".join(path.read_text().splitlines()[:4]) + "\n")
+    header, *rows = path.read_text().splitlines()
+    three = [[row for row in rows if row.split(",")[-2] == died][:3] for died in "01"]
+    path.write_text("\n".join([header, *three[0], *three[1]]) + "\n")
     assert ask("sites=[alike,small]", *SMALL) == 0
     assert "alike to small: " in capsys.readouterr().out
-    assert not (project / "work" / "pairs" / "alike_small.json").exists()
+    assert [p.name for p in (project / "work" / "pairs").glob("*_*")] == ["small_alike.json"]
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_command_that_has_refused_every_pair_is_refused(form, project, capsys, monkeypatch):
+    """The result is there all the same, with the reasons."""
+
+    def study(*_):
+        raise LeakError("one patient is in both")
+
+    monkeypatch.setattr(pairs, "study", study)
+    assert ask("sites=[alike,small]", *SMALL, *form) == 2
+    out, err = capsys.readouterr()
+    assert out.count("one patient is in both") == 2
+    told = "medgraft: every pair was refused; the result says why of each"
+    assert err.splitlines()[-1] == told
 
 
 def test_sites_are_called_as_they_are_written():

@@ -18,7 +18,7 @@ import yaml
 
 from medgraft import __version__, arguments, composition, config, experiments
 from medgraft.construct import complaint, printable
-from medgraft.errors import ConfigError, MedgraftError, Preempted
+from medgraft.errors import CohortError, ConfigError, MedgraftError, Preempted
 from medgraft.stages.ending import Exit, disk_refuses
 from medgraft.stages.run import CHAMPION, COMPARISON, EVALUATION, keep_private
 
@@ -208,6 +208,8 @@ def run_pairs(chosen: argparse.Namespace) -> int:
     with results_alone(chosen), unwinding_on_sigterm():
         told = compare(config.project_root(), overrides, mirror=chosen.mirror)
     print(as_json(told) if chosen.json else printable(pairs_table(told)))
+    if told["pairs"] and all("refused" in pair for pair in told["pairs"]):
+        raise CohortError("every pair was refused; the result says why of each")
     return Exit.DONE
 
 
