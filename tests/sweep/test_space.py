@@ -68,6 +68,17 @@ def test_what_names_no_key_is_refused(key):
         space.read({key: "choice(1, 2)"})
 
 
+@pytest.mark.parametrize("key", ["hydra.verbose", "+hydra.job.env_set.A", "hydra/launcher"])
+def test_settings_of_hydra_are_no_trials(key):
+    """They would be taken, and change nothing."""
+    with pytest.raises(ConfigError) as caught:
+        space.read({key: "choice(1, 2)"})
+    assert str(caught.value) == (
+        f"sweep.params.{key}=choice(1, 2): a setting of Hydra's own, which changes no trial; "
+        "expected a key of the configuration"
+    )
+
+
 def test_space_may_go_over_several_lines():
     """As YAML's `>` and `|` write it."""
     assert space.read({"a.b": "choice(\n  adam,\n  sgd)\n"}) == space.read({"a.b": "adam, sgd"})

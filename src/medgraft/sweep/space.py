@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,11 @@ def distribution(override: Any) -> Any:
     told, value = override.input_line, override.value()
     if override.is_delete() or not override.key_or_group:
         raise ConfigError(f"{told}: expected a key of the configuration")
+    if re.match(r"hydra\b", override.key_or_group):
+        raise ConfigError(
+            f"{told}: a setting of Hydra's own, which changes no trial; "
+            "expected a key of the configuration"
+        )
     if override.is_choice_sweep() and composition.plain(value):
         options = list(dict.fromkeys(override.sweep_string_iterator()))
         return optuna().distributions.CategoricalDistribution(options)
