@@ -79,6 +79,23 @@ def test_settings_of_hydra_are_no_trials(key):
     )
 
 
+@pytest.mark.parametrize(
+    ("first", "again"), [("a.b", "++a.b"), ("+a.b", "a.b"), ("++o@a.b", "o@a.b")]
+)
+def test_key_is_searched_once(first, again):
+    """However it is written: the value of one of the two would be lost."""
+    with pytest.raises(ConfigError) as caught:
+        space.read({first: "interval(0, 1)", again: "choice(2, 3)"})
+    assert str(caught.value) == (
+        f"sweep.params.{again}=choice(2, 3): searched as {first}, too; expected one of the two"
+    )
+
+
+def test_group_is_searched_for_every_place_it_fills():
+    places = ["optimizer@pretrain.optimizer", "optimizer@finetune.optimizer"]
+    assert list(space.read(dict.fromkeys(places, "choice(adamw, sgd)"))) == places
+
+
 def test_space_may_go_over_several_lines():
     """As YAML's `>` and `|` write it."""
     assert space.read({"a.b": "choice(\n  adam,\n  sgd)\n"}) == space.read({"a.b": "adam, sgd"})

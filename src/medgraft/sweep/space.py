@@ -51,10 +51,16 @@ def read(params: Mapping[str, str]) -> Space:
         ConfigError: every key whose space is wrong, one a line.
     """
     found, problems = {}, []
+    places: dict[tuple[str, str], str] = {}
     for key, text in params.items():
         try:
             line = " ".join(text.splitlines())
-            found[key] = distribution(composition.parsed(f"{key}={line}"))
+            override = composition.parsed(f"{key}={line}")
+            found[key] = distribution(override)
+            first = places.setdefault((override.key_or_group, override.package or ""), key)
+            if first != key:
+                told = override.input_line
+                raise ConfigError(f"{told}: searched as {first}, too; expected one of the two")
         except ConfigError as error:
             problems.append(f"sweep.params.{error}")
     if problems:
