@@ -320,11 +320,22 @@ def apart(root: Path, group: str, name: str, overrides: Iterable[str]) -> dict[s
     Raises:
         ConfigError: what Hydra refuses.
     """
+    overrides = list(overrides)
     given = [one if one.startswith(SEARCHPATH) else f"++{one}" for one in overrides]
     try:
         return dict(_hydra(root, given, name=f"{group}/{name}")[group])
     except _hydra_errors() as error:
-        raise ConfigError(_reason(root, error)) from None
+        place = _place(error, group, name, overrides)
+        raise ConfigError(f"{place}{_reason(root, error)}") from None
+
+
+def _place(error: Exception, group: str, name: str, overrides: Iterable[str]) -> str:
+    """Where an interpolation stands that leads nowhere; empty where that is not the error."""
+    key = str(getattr(error, "full_key", None) or "").removeprefix(f"{group}.")
+    for override in overrides if key else ():
+        if f"{group}.{key}.".startswith(f"{override.partition('=')[0]}."):
+            return f"{override}: "
+    return f"conf/{group}/{name}.yaml: {key}: " if key else ""
 
 
 def _write(root: Path, chosen: Mapping[str, Any]) -> None:

@@ -151,6 +151,30 @@ def test_wrong_setting_is_one_line(project, ask, argument, message):
     assert "secret" not in err
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("n: ${nope}", "n: Interpolation key 'nope' not found"),
+        ("params: {a.b: '${x.y}'}", "params.a.b: Interpolation key 'x.y' not found"),
+        ("n: ${.n}", "n: Recursive interpolation detected"),
+        ("name: ${oops", "name: no viable alternative at input '${oops'"),
+        ("strategies: ['${oc.env:NONE_SUCH}']", "strategies[0]: KeyError raised while"),
+    ],
+)
+def test_interpolation_that_leads_nowhere_names_its_file(project, content, message):
+    (project / "conf" / "sweep" / "mine.yaml").write_text(f"{content}\n")
+    with pytest.raises(ConfigError) as caught:
+        Asked.read(project, ["sweep=mine"])
+    told = str(caught.value)
+    assert told.startswith(f"conf/sweep/mine.yaml: {message}")
+    assert "\n" not in told
+
+
+def test_interpolation_on_the_command_line_names_its_override(project):
+    with pytest.raises(ConfigError, match=r"^sweep.n=.{nope}: Interpolation key 'nope' not found$"):
+        Asked.read(project, ["sweep.n=${nope}"])
+
+
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
 def test_shipped_spaces_hold_the_settings_as_they_are(project, path):
     """So that the first trial tells what the others are to beat."""
