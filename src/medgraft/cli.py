@@ -215,13 +215,15 @@ def run_pairs(chosen: argparse.Namespace) -> int:
 
 def run_sweep(chosen: argparse.Namespace) -> int:
     """Carry out or join a sweep; write the winner as an experiment, print the best trials."""
-    from medgraft.reporting.sweep import sweep_table
-    from medgraft.sweep.best import finish, outcome
     from medgraft.sweep.run import Sweep, search
 
     asked = [*chosen.overrides, *search_path(chosen.config_dir)]
     with results_alone(chosen), unwinding_on_sigterm():
         sweep = Sweep.read(config.project_root(), asked, mirror=chosen.mirror)
+        # Figures and statistics take seconds to import: not for what is refused.
+        from medgraft.reporting.sweep import sweep_table
+        from medgraft.sweep.best import finish, outcome
+
         search(sweep, asked, workers=chosen.workers)
         told = finish(sweep)
     print(as_json(outcome(told)) if chosen.json else sweep_table(told))

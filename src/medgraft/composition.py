@@ -107,15 +107,20 @@ def _hydra(root: Path, overrides: list[str], *, name: str = "config") -> dict[st
 
 def _readable(root: Path, overrides: Iterable[str]) -> None:
     """Refuse what Hydra would be busy with for ever: it writes every alias out."""
-    chosen = choices(root).read_bytes().decode(errors="replace") if choices(root).is_file() else ""
-    own = re.findall(r"file://([^'\"\]\n]+)", " ".join([chosen, *overrides]))
-    for folder in (root / "conf", *map(Path, own)):
+    for folder in _folders(root, overrides):
         for path in sorted(folder.rglob("*.yaml")):
             if not path.is_file():
                 raise ConfigError(f"{path}: expected a file")
             data = path.read_bytes()
             if b"&" in data or not data.isascii():
                 read_yaml(path, most=MOST_NODES)
+
+
+def _folders(root: Path, overrides: Iterable[str]) -> list[Path]:
+    """Where Hydra searches: ``conf/``, and what the project or an override adds to it."""
+    chosen = choices(root).read_bytes().decode(errors="replace") if choices(root).is_file() else ""
+    own = re.findall(r"file://([^'\"\]\n]+)", " ".join([chosen, *overrides]))
+    return [root / "conf", *map(Path, own)]
 
 
 def _refuse_twice(name: str, overrides: list[str]) -> None:
@@ -200,6 +205,20 @@ def _known(root: Path) -> list[str]:
     """Every key and every group an override may name."""
     folders = {name.partition("@")[0] for name in groups(root)}
     return [key for key, _ in dotted(_hydra(root, []))] + sorted(folders)
+
+
+def unknown(root: Path, key: str, params: Mapping[str, Any], overrides: Iterable[str]) -> str:
+    """What the key of an override could have meant; empty where it is a key of ``params``, a group
+    or one to be added.
+
+    ``overrides``: those that ``params`` was composed with; they may name folders to search.
+    """
+    override = parsed(f"{key}=0")
+    name, known = override.key_or_group, [one for one, _ in dotted(params)]
+    added = override.is_add() or override.is_force_add()
+    if added or name in known or any((one / name).is_dir() for one in _folders(root, overrides)):
+        return ""
+    return suggest(name, [*known, *sorted({one.partition("@")[0] for one in groups(root)})])
 
 
 def groups(root: Path, own: Path | None = None) -> dict[str, list[str]]:

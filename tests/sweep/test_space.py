@@ -1,11 +1,15 @@
 """Search spaces are written in Hydra's grammar, and what is wrong with one is a line."""
 
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from medgraft import composition
 from medgraft.errors import ConfigError
 from medgraft.sweep import space
 from medgraft.sweep.settings import Asked
@@ -106,7 +110,7 @@ def test_space_may_go_over_several_lines():
     [
         (
             "finetune.optimizer.lrr: interval(0, 1)",
-            "sweep.params.finetune.optimizer.lrr=0.0: unknown key; did you mean",
+            "sweep.params.finetune.optimizer.lrr: unknown key; did you mean 'finetune.optim",
         ),
         (
             "finetune.batch_size: interval(1, 4)",
@@ -127,6 +131,50 @@ def test_key_that_cannot_be_searched_is_refused(project, ask, params, message):
     assert message in err.splitlines()[0]
     assert "Traceback" not in err
     assert not (project / "work").exists()
+
+
+@pytest.mark.parametrize("fixed", [SMALL, ()], ids=["given", "chosen"])
+def test_unknown_key_is_looked_up(project, ask, monkeypatch, fixed):
+    """Once, however many values it has, without composing for each: seconds, and no hint."""
+    composition.record(project, SMALL)
+    composed = []
+    hydra = composition._hydra
+    monkeypatch.setattr(composition, "_hydra", lambda *a, **k: composed.append(a) or hydra(*a, **k))
+    params = "{encodr: 'choice(mlp,resnet)', finetune.batch_sise: 'choice(8,16)', seed.x: '1,2'}"
+    code, _, err = ask("sweep.strategies=[scratch]", f"sweep.params={params}", *fixed)
+    assert (code, err.splitlines()[:2]) == (
+        2,
+        [
+            "medgraft: sweep.params.encodr: unknown key; did you mean 'encoder'?",
+            "sweep.params.finetune.batch_sise: unknown key; did you mean 'finetune.batch_size'?",
+        ],
+    )
+    assert len(err.splitlines()) == 3
+    assert len(composed) == 3, "the sweep, the launcher and the configuration"
+
+
+def test_refusal_waits_for_no_slow_import(project):
+    told = ["sweep", "sweep.params={encodr: '1,2'}", *SMALL]
+    code = (
+        "import sys\nfrom medgraft import cli\n"
+        f"try:\n    cli.main({told!r})\nexcept SystemExit as end:\n    assert end.code == 2\n"
+        "print(*{'torch', 'pytorch_lightning', 'mlflow', 'scipy', 'matplotlib', 'polars'} "
+        "& set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, "unknown key" in done.stderr) == ("\n", True)
+
+
+def test_group_of_a_folder_of_ones_own_is_known(project):
+    own = project / "own" / "mine"
+    own.mkdir(parents=True)
+    searched = space.read({"mine": "choice(a, b)", "+more": "choice(1, 2)", "encoder": "mlp, cnn"})
+    fixed = [f"hydra.searchpath=['file://{own.parent}']"]
+    assert space.refuse_unknown(searched, project, {"encoder": {}}, fixed) is None
+    with pytest.raises(ConfigError, match=r"^sweep.params.mine: unknown key; expected one of"):
+        space.refuse_unknown(searched, project, {"encoder": {}}, [])
 
 
 @pytest.mark.parametrize(
@@ -179,24 +227,25 @@ def test_interpolation_on_the_command_line_names_its_override(project):
 def test_shipped_spaces_hold_the_settings_as_they_are(project, path):
     """So that the first trial tells what the others are to beat."""
     searched = space.read(yaml.safe_load(path.read_text())["params"])
-    compose = lambda given: Asked.read(project, [*SMALL]).compose(project, given)  # noqa: E731
-    space.check(searched, compose)
-    assert space.within(searched, compose([])) is not None
+    asked = Asked.read(project, [*SMALL])
+    space.check(searched, asked.base, partial(asked.compose, project))
+    assert space.within(searched, asked.base) is not None
 
 
 def test_value_is_put_in_place_where_hydra_would(project):
     """A fifth of a second saved in every trial; groups are left to Hydra."""
     asked = Asked.read(project, [*SMALL])
-    compose = lambda given: asked.compose(project, given)  # noqa: E731
+    compose = partial(asked.compose, project)
     plain = space.check(
         space.read(
             {"finetune.optimizer.lr": "interval(0.1, 1)", "encoder.widths": "choice([4],[8])"}
         ),
+        asked.base,
         compose,
     )
     values = {"finetune.optimizer.lr": 0.25, "encoder.widths": "[4]"}
     assert plain.base is not None
     assert plain(values) == compose(space.overrides(values))
-    group = space.check(space.read({"trainer": "choice(cpu, gpu)"}), compose)
+    group = space.check(space.read({"trainer": "choice(cpu, gpu)"}), asked.base, compose)
     assert group.base is None
     assert group({"trainer": "gpu"})["trainer"]["accelerator"] == "gpu"

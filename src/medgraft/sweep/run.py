@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from medgraft.evaluation.metrics.metric import Metric
 from medgraft.stages.made import located
 from medgraft.stages.run import WORK, keep_private
 from medgraft.sweep import space as spaces
-from medgraft.sweep.score import Bench, digest, metrics_of
 from medgraft.sweep.settings import Asked
 from medgraft.sweep.trials import REASON, SCORES, Trials
+
+if TYPE_CHECKING:  # takes a second to import, and a sweep may be refused before
+    from medgraft.sweep.score import Bench
 
 PLACE = WORK / "sweeps"
 GOES_ON = "the same command goes on"
@@ -46,7 +48,8 @@ class Sweep:
         """
         asked = Asked.read(root, arguments)
         space = spaces.read(asked.settings.params)
-        found = spaces.check(space, lambda overrides: asked.compose(root, overrides))
+        spaces.refuse_unknown(space, root, asked.base, asked.fixed)
+        found = spaces.check(space, asked.base, partial(asked.compose, root))
         sweep = Sweep(root, asked, mirror, space, found)
         sweep.check_scores()
         return sweep
@@ -74,6 +77,8 @@ class Sweep:
     @cached_property
     def metrics(self) -> dict[str, Metric]:
         """The scores of a trial, the one that decides first."""
+        from medgraft.sweep.score import metrics_of
+
         return metrics_of(self.config, self.asked.settings.calibration)
 
     @property
@@ -84,6 +89,8 @@ class Sweep:
     @cached_property
     def bench(self) -> Bench:
         """Where trials are carried out."""
+        from medgraft.sweep.score import Bench
+
         return Bench(
             self.root,
             self.root / PLACE / "made",
@@ -95,6 +102,8 @@ class Sweep:
     @cached_property
     def trials(self) -> Trials:
         """The study in its database."""
+        from medgraft.sweep.score import digest
+
         settings, name = self.asked.settings, self.asked.name
         ways = {True: "maximize", False: "minimize"}
         said = self.config.model_dump(mode="json", exclude={"tracking": True, "cohort": {"folder"}})

@@ -50,6 +50,8 @@ class Asked:
     sweep: str
     fixed: list[str]
     name: str
+    base: dict[str, Any]
+    """The configuration with these overrides alone."""
 
     @staticmethod
     def read(root: Path, arguments: Iterable[str]) -> Asked:
@@ -80,8 +82,9 @@ class Asked:
                 f"launcher={chosen['launcher']}: workers of several machines share no file; "
                 "expected sweep.storage=postgresql+psycopg://USER@HOST/DATABASE"
             )
-        name = settings.name or named(root, fixed)
-        return Asked(settings, launcher, chosen["sweep"], fixed, name)
+        base = composition.vary(root, fixed, chosen=not fixed)
+        name = settings.name or named(fixed, base)
+        return Asked(settings, launcher, chosen["sweep"], fixed, name, base)
 
     def compose(self, root: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
         """The configuration of a trial with these overrides."""
@@ -89,12 +92,10 @@ class Asked:
         return composition.vary(root, given, chosen=not self.fixed)
 
 
-def named(root: Path, fixed: list[str]) -> str:
+def named(fixed: list[str], base: dict[str, Any]) -> str:
     """The experiment, or the cohort where none was chosen."""
     given = dict(one.partition("=")[::2] for one in fixed)
-    if name := given.get("experiment"):
-        return name
-    return Path(composition.vary(root, fixed, chosen=not fixed)["cohort"]["folder"]).name
+    return given.get("experiment") or Path(base["cohort"]["folder"]).name
 
 
 def launched(given: dict[str, Any]) -> Launcher:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from medgraft import composition
@@ -171,13 +172,30 @@ def put(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     return params
 
 
-def check(space: Space, compose: Callable[[list[str]], dict[str, Any]]) -> Varied:
-    """Compose every example on its own.
+def refuse_unknown(space: Space, root: Path, base: Mapping[str, Any], fixed: Iterable[str]) -> None:
+    """Look every key up in the configuration: Hydra would compose for seconds to say the same.
 
     Raises:
-        ConfigError: every key that is unknown, takes no such value, or decides who is scored.
+        ConfigError: every key that is not there, with what it could have meant.
     """
-    base = compose([])
+    fixed = list(fixed)
+    problems = [
+        f"sweep.params.{key}: unknown key{hint}"
+        for key in space
+        if (hint := composition.unknown(root, key, base, fixed))
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def check(
+    space: Space, base: dict[str, Any], compose: Callable[[list[str]], dict[str, Any]]
+) -> Varied:
+    """Compose every example on its own; ``base`` is what is composed without any.
+
+    Raises:
+        ConfigError: every key that takes no such value, or decides who is scored.
+    """
     fixed, problems, plain = dict(dotted(pick(base, FIXED))), [], True
     for key, value in examples(space):
         try:
