@@ -116,6 +116,10 @@ def test_space_may_go_over_several_lines():
             "finetune.batch_size: interval(1, 4)",
             "sweep.params.finetune.batch_size: got 1.0: input should be a valid integer",
         ),
+        (
+            "finetune.optimizer.lr: choice(a, b)",
+            "sweep.params.finetune.optimizer.lr: got 'a', 'b': expected a number, as 0.0",
+        ),
         ("design.folds: choice(2, 3)", "design.folds=3: changes design.folds, which decides who"),
         ("cohort.target: choice([small], [chance])", "changes cohort.target, which decides who"),
         ("encoder: choice(mlp, nope)", "encoder=nope: there is no conf/encoder/nope.yaml"),
@@ -167,14 +171,43 @@ def test_refusal_waits_for_no_slow_import(project):
     assert (done.stdout, "unknown key" in done.stderr) == ("\n", True)
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("finetune.optimizer.lr", "choice(a, b)", "got 'a', 'b': expected a number, as 0.01 is"),
+        ("finetune.optimizer.lr", "0.1, 1/2", "got '1/2': expected a number, as 0.01 is"),
+        ("++s.x.penalty.weight", "1, '2'", "got '2': expected a number, as 1 is"),
+        ("finetune.optimizer.lr", "choice(0.1, ${seed})", ""),
+        ("finetune.optimizer.fused", "true, null", ""),
+        ("encoder.widths", "choice([8], 16)", ""),
+        ("trainer.devices", "1, auto", ""),
+    ],
+)
+def test_word_is_no_number(tmp_path, key, text, message):
+    """Where a constructor is given one; the schema says what else may be a word."""
+    base = {
+        "finetune": {"optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.01, "fused": False}},
+        "encoder": {"_target_": "medgraft.networks.encoders.mlp.MLP", "widths": [8]},
+        "s": {"x": {"penalty": {"_target_": "medgraft.transfer.penalty.l2", "weight": 1}}},
+        "trainer": {"devices": 1},
+    }
+    searched = space.read({key: text})
+    if not message:
+        assert space.look_up(searched, tmp_path, base, []) is None
+        return
+    with pytest.raises(ConfigError) as caught:
+        space.look_up(searched, tmp_path, base, [])
+    assert str(caught.value) == f"sweep.params.{key}: {message}"
+
+
 def test_group_of_a_folder_of_ones_own_is_known(project):
     own = project / "own" / "mine"
     own.mkdir(parents=True)
     searched = space.read({"mine": "choice(a, b)", "+more": "choice(1, 2)", "encoder": "mlp, cnn"})
     fixed = [f"hydra.searchpath=['file://{own.parent}']"]
-    assert space.refuse_unknown(searched, project, {"encoder": {}}, fixed) is None
+    assert space.look_up(searched, project, {"encoder": {}}, fixed) is None
     with pytest.raises(ConfigError, match=r"^sweep.params.mine: unknown key; expected one of"):
-        space.refuse_unknown(searched, project, {"encoder": {}}, [])
+        space.look_up(searched, project, {"encoder": {}}, [])
 
 
 @pytest.mark.parametrize(

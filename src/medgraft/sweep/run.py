@@ -48,7 +48,7 @@ class Sweep:
         """
         asked = Asked.read(root, arguments)
         space = spaces.read(asked.settings.params)
-        spaces.refuse_unknown(space, root, asked.base, asked.fixed)
+        spaces.look_up(space, root, asked.base, asked.fixed)
         found = spaces.check(space, asked.base, partial(asked.compose, root))
         sweep = Sweep(root, asked, mirror, space, found)
         sweep.check_scores()

@@ -7,12 +7,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from medgraft import composition
 from medgraft.config import Config, dotted, pick, validate
-from medgraft.construct import finite
+from medgraft.construct import LONGEST, finite, shortened, shown
 from medgraft.errors import ConfigError, MedgraftError
 
 Space = dict[str, Any]
@@ -135,9 +136,7 @@ def within(space: Space, params: Mapping[str, Any]) -> dict[str, Any] | None:
     for key, one in space.items():
         value = known.get(key)
         if choices := getattr(one, "choices", None):
-            value = next(
-                (c for c in choices if composition.parsed(f"a={c}").value() == value), None
-            )
+            value = next((c for c in choices if value_of(c) == value), None)
         elif not isinstance(value, int | float) or not one.low <= value <= one.high:
             value = None
         if value is None:
@@ -167,25 +166,57 @@ def put(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of a configuration with values in their places, as their overrides spell them."""
     params = copy.deepcopy(dict(base))
     for key, value in values.items():
-        read = composition.parsed(f"a={value}").value() if isinstance(value, str) else value
+        read = copy.deepcopy(value_of(value)) if isinstance(value, str) else value
         composition.nest(params, key.split("."), read)
     return params
 
 
-def refuse_unknown(space: Space, root: Path, base: Mapping[str, Any], fixed: Iterable[str]) -> None:
-    """Look every key up in the configuration: Hydra would compose for seconds to say the same.
+def look_up(space: Space, root: Path, base: Mapping[str, Any], fixed: Iterable[str]) -> None:
+    """Compare keys and words with the configuration: Hydra would compose for seconds before.
 
     Raises:
-        ConfigError: every key that is not there, with what it could have meant.
+        ConfigError: every key that is not there, with what it could have meant, and every key that
+            holds a number and is searched among words.
     """
-    fixed = list(fixed)
-    problems = [
-        f"sweep.params.{key}: unknown key{hint}"
-        for key in space
-        if (hint := composition.unknown(root, key, base, fixed))
-    ]
+    fixed, problems = list(fixed), []
+    for key, one in space.items():
+        if hint := composition.unknown(root, key, base, fixed):
+            problems.append(f"sweep.params.{key}: unknown key{hint}")
+        number, words = constructed_with(base, key), texts(one)
+        if number is not None and words:
+            got = shortened(", ".join(map(shown, words)), LONGEST)
+            problems.append(f"sweep.params.{key}: got {got}: expected a number, as {number} is")
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def constructed_with(base: Mapping[str, Any], key: str) -> float | None:
+    """The number that a constructor is given under this key, None where it is something else.
+
+    What the schema declares is looked at with it; of a constructor's arguments it knows nothing,
+    and a rate that is a word was found out in training.
+    """
+    value: Any = base
+    constructor = False
+    for part in composition.parsed(f"{key}=0").key_or_group.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        constructor = constructor or "_target_" in value
+        value = value[part]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number and constructor else None
+
+
+def texts(distribution: Any) -> list[str]:
+    """Choices that are words; what an interpolation leads to is seen when it is composed."""
+    read = [value_of(one) for one in getattr(distribution, "choices", ())]
+    return [one for one in read if isinstance(one, str) and "${" not in one]
+
+
+@cache
+def value_of(choice: str) -> Any:
+    """What a choice is read as, as Hydra spells it; never changed, as it is kept."""
+    return composition.parsed(f"a={choice}").value()
 
 
 def check(
