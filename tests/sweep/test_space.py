@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,43 @@ def test_shipped_spaces_hold_the_settings_as_they_are(project, path):
     asked = Asked.read(project, [*SMALL])
     space.check(searched, asked.base, partial(asked.compose, project))
     assert space.within(searched, asked.base) is not None
+
+
+def test_of_thousands_of_choices_both_ends_are_composed(project):
+    """The others are put in their places, and what is wrong with one is found all the same."""
+    asked, composed = Asked.read(project, [*SMALL]), []
+
+    def compose(given):
+        composed.extend(given)
+        return asked.compose(project, given)
+
+    many = ",".join(map(str, range(1, 1000)))
+    searched = space.read({"finetune.batch_size": f"{many},half,100001,1000"})
+    with pytest.raises(ConfigError) as caught:
+        space.check(searched, asked.base, compose)
+    assert composed == ["finetune.batch_size=1", "finetune.batch_size=1000"]
+    half, large = str(caught.value).splitlines()
+    assert half.startswith("sweep.params.finetune.batch_size: got 'half': input should be")
+    assert large.startswith("sweep.params.finetune.batch_size: got 100001: input should be")
+
+
+def test_of_thousands_of_options_a_sample_is_composed(project):
+    """Where composing is more than putting a value in its place: spread over all of them."""
+    base, composed = Asked.read(project, [*SMALL]).base, []
+    options = [f"x{n}" for n in range(5000)]
+    searched = space.read({"encoder": f"choice({','.join(options)})"})
+    space.check(searched, base, lambda given: composed.extend(given) or base)
+    assert composed[:2] == ["encoder=x0", "encoder=x4999"]
+    places = [int(one.removeprefix("encoder=x")) for one in composed[2:]]
+    assert (len(places), places[0], places[-1]) == (space.MOST, 1, 4998)
+    assert max(b - a for a, b in pairwise(places)) < 220
+
+
+def test_choice_that_leads_elsewhere_is_composed(project):
+    asked = Asked.read(project, [*SMALL])
+    searched = space.read({"finetune.batch_size": "choice(8, ${nope}, 16)"})
+    with pytest.raises(ConfigError, match="Interpolation key 'nope' not found"):
+        space.check(searched, asked.base, partial(asked.compose, project))
 
 
 def test_value_is_put_in_place_where_hydra_would(project):
