@@ -11,6 +11,7 @@ import pytest
 
 from medgraft import __version__, arguments, cli, composition, raw_data
 from medgraft.deployment import registry
+from medgraft.deployment.writing import replacing
 from medgraft.stages.ending import Exit
 
 COMMANDS = ["repro", "compose", "init-cohort", "fetch", "sources", "pairs", "sweep"]
@@ -100,29 +101,60 @@ def test_interrupted_command_ends_without_traceback(run, monkeypatch):
     assert run("verdict") == (130, "", "")
 
 
+ASKS = ["--input=a.csv", "--output=answers.csv"]
+
+
 @pytest.mark.parametrize(
-    ("command", "works"),
+    ("command", "works", "again"),
     [
-        (["sources", "target=b", "sources=[a]"], "medgraft.sources.compare"),
-        (["pairs"], "medgraft.pairs.compare"),
-        (["sweep"], "medgraft.sweep.run.Sweep.read"),
+        (["sources", "target=b", "sources=[a]"], "medgraft.sources.compare", "begins anew"),
+        (["pairs"], "medgraft.pairs.compare", "goes on"),
+        (["sweep"], "medgraft.sweep.run.Sweep.read", "goes on"),
+        (["fetch"], "medgraft.raw_data.materialise", "begins anew"),
+        (["predict", *ASKS], "medgraft.deployment.predict.predict", "begins anew"),
+        (["explain", *ASKS], "medgraft.deployment.explain.explain", "begins anew"),
+        (["onnx", "--output=m.onnx"], "medgraft.deployment.onnx_export.export", "begins anew"),
+        (["promote", "scratch"], "medgraft.cli.read_verdict", "goes on"),
+        (["doctor"], "medgraft.doctor.examine", "begins anew"),
     ],
 )
-def test_study_that_is_told_to_end_says_so(command, works, project, run, monkeypatch):
+def test_command_that_is_told_to_end_says_so(command, works, again, project, run, monkeypatch):
     """What it has begun to write is taken back, and the handler that was there is there again."""
-    before, unwound = signal.getsignal(signal.SIGTERM), []
+    before = signal.getsignal(signal.SIGTERM)
+    there = sorted(project.iterdir())
 
     def working(*_, **__):
-        try:
+        with replacing(project / "answers.csv") as fresh:
+            fresh.write_text("half a li")
             signal.raise_signal(signal.SIGTERM)
-        finally:
-            unwound.append(True)
 
     monkeypatch.setattr(works, working)
-    told = "medgraft: ended by SIGTERM; the same command goes on\n"
+    told = f"medgraft: ended by SIGTERM; the same command {again}\n"
     assert run(*command) == (75, "", told)
-    assert unwound
+    assert sorted(project.iterdir()) == there
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("seal", ["outs:\n- md5: 0\n", None], ids=["sealed", "new"])
+def test_sealing_that_is_told_to_end_leaves_the_old_seal(seal, project, run, monkeypatch):
+    """DVC writes it in place, and takes Ctrl-C for a failure of its own."""
+    from dvc.commands.add import CmdAdd
+
+    path = project / "data.dvc"
+    path.unlink(missing_ok=True)
+    if seal:
+        path.write_text(seal)
+
+    def adding(_):
+        path.write_text("outs:")
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(CmdAdd, "__init__", lambda *_: None)  # there is no repository
+    monkeypatch.setattr(CmdAdd, "do_run", adding)
+    monkeypatch.setattr(raw_data, "materialise", lambda root, **_: raw_data.add(root))
+    assert run("fetch")[0] == 75
+    assert (path.read_text() if path.exists() else None) == seal
+    assert not (project / raw_data.KEPT).exists()
 
 
 def test_description_that_is_told_to_end_leaves_nothing(run, tmp_path, monkeypatch):

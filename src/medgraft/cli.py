@@ -39,9 +39,6 @@ def main(told: Sequence[str] | None = None) -> None:
     except MedgraftError as error:
         print(complaint(f"medgraft: {error}"), file=sys.stderr)
         code = Exit.REFUSED
-    except Ended:
-        print("medgraft: ended by SIGTERM; the same command goes on", file=sys.stderr)
-        code = Exit.TRY_AGAIN
     except KeyboardInterrupt:
         code = Exit.STOPPED
     except BrokenPipeError:
@@ -56,8 +53,11 @@ def main(told: Sequence[str] | None = None) -> None:
     raise SystemExit(code)
 
 
-class Ended(KeyboardInterrupt):
-    """SIGTERM, where it takes back what is half-written and ends helpers, as Ctrl-C does."""
+class Ended(BaseException):
+    """SIGTERM, which takes back what is half-written and ends helpers, as Ctrl-C does.
+
+    No KeyboardInterrupt: of that DVC makes a failure of its own.
+    """
 
 
 @contextmanager
@@ -78,7 +78,11 @@ def obey(told: Sequence[str] | None) -> int:
     """Run a subcommand; its exit code."""
     try:
         chosen = arguments.read(parser(), told)
-        return int(RUNS[chosen.command](chosen) or Exit.DONE)
+        with unwinding_on_sigterm():
+            return int(RUNS[chosen.command](chosen) or Exit.DONE)
+    except Ended:
+        again = "goes on" if chosen.command in RESUMED else "begins anew"
+        raise Preempted(f"ended by SIGTERM; the same command {again}") from None
     except SystemExit as leave:
         # From argparse: help printed, or a command line it cannot read.
         return int(leave.code or Exit.DONE)
@@ -151,8 +155,7 @@ def run_draft(chosen: argparse.Namespace) -> int:
 
     files, folder = chosen.files, chosen.into
     made = draft(files, outcome=chosen.outcome, patient=chosen.patient, name=folder.resolve().name)
-    with unwinding_on_sigterm():
-        write(made, files, folder)
+    write(made, files, folder)
     command = composition.own_command(folder, made.sites, made.outcome)
     if chosen.json:
         print(as_json(made.told(folder, command)))
@@ -193,7 +196,7 @@ def run_sources(chosen: argparse.Namespace) -> int:
     from medgraft.sources import compare
 
     overrides = [*chosen.overrides, *search_path(chosen.config_dir)]
-    with results_alone(chosen), unwinding_on_sigterm():
+    with results_alone(chosen):
         told = compare(config.project_root(), overrides, mirror=chosen.mirror)
     print(as_json(told) if chosen.json else printable(sources_table(told)))
     return Exit.DONE
@@ -205,7 +208,7 @@ def run_pairs(chosen: argparse.Namespace) -> int:
     from medgraft.reporting.pairs import pairs_table
 
     overrides = [*chosen.overrides, *search_path(chosen.config_dir)]
-    with results_alone(chosen), unwinding_on_sigterm():
+    with results_alone(chosen):
         told = compare(config.project_root(), overrides, mirror=chosen.mirror)
     print(as_json(told) if chosen.json else printable(pairs_table(told)))
     if told["pairs"] and all("refused" in pair for pair in told["pairs"]):
@@ -218,7 +221,7 @@ def run_sweep(chosen: argparse.Namespace) -> int:
     from medgraft.sweep.run import Sweep, search
 
     asked = [*chosen.overrides, *search_path(chosen.config_dir)]
-    with results_alone(chosen), unwinding_on_sigterm():
+    with results_alone(chosen):
         sweep = Sweep.read(config.project_root(), asked, mirror=chosen.mirror)
         # Figures and statistics take seconds to import: not for what is refused.
         from medgraft.reporting.sweep import sweep_table
@@ -398,6 +401,8 @@ RUNS = {
     "report": run_report,
     "completion": run_completion,
 }
+RESUMED = ("repro", "promote", "pairs", "sweep")
+"""What these have done before they are told to end is not done again."""
 
 
 if __name__ == "__main__":

@@ -108,7 +108,10 @@ def add(root: Path) -> None:
 
 @contextmanager
 def sealing(root: Path) -> Iterator[None]:
-    """Keep the seal until a new one is complete: DVC writes ``data.dvc`` in place."""
+    """Keep the seal until a new one is complete: DVC writes ``data.dvc`` in place.
+
+    Whatever ends that, there is the old one again.
+    """
     sealed, kept = root / "data.dvc", root / KEPT
     kept.parent.mkdir(parents=True, exist_ok=True)
     fresh = kept.with_suffix(".new")
@@ -116,8 +119,10 @@ def sealing(root: Path) -> Iterator[None]:
     fresh.replace(kept)
     try:
         yield
-    finally:
-        kept.unlink()
+    except BaseException:
+        unsealed(root)
+        raise
+    kept.unlink()
 
 
 def unsealed(root: Path) -> None:
