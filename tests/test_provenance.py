@@ -39,6 +39,13 @@ def test_running_is_no_change(project):
     assert provenance(root)["git_dirty"] == "true"
 
 
+def test_folder_without_a_commit_is_not_known_to_be_unchanged(project):
+    root, _ = project
+    shutil.rmtree(root / ".git")
+    told = provenance(root)
+    assert (told["git_commit"], told["git_dirty"]) == ("unknown (not a git checkout)", "unknown")
+
+
 def test_what_no_overrides_say_is_not_made_up(project):
     root, _ = project
     params = composition.compose_chosen(root)
