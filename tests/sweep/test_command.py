@@ -100,6 +100,7 @@ def test_refused_values_count_and_are_told(project, monkeypatch):
     assert len(told["trials"]) == 3
 
 
+@pytest.mark.slow
 def test_study_may_lie_elsewhere(project, ask, unlogged):
     """A relative address is seen from the project, wherever the command was given."""
     assert ask("n=1", "sweep.storage=sqlite:///work/other.db", "sweep.name=apart", *SMALL)[0] == 0
@@ -149,6 +150,7 @@ def test_experiment_starts_from_what_the_project_chose(project):
     }
 
 
+@pytest.mark.slow
 def test_runs_in_mlflow_read_well(project, ask):
     from mlflow import MlflowClient
 

@@ -126,6 +126,7 @@ def test_slurm_without_accounts_is_looked_at_in_silence(capfd, monkeypatch):
     assert watcher.num_calls == 1
 
 
+@pytest.mark.slow
 def test_submitit_carries_out_exactly_n(project, ask, unlogged):
     pytest.importorskip("submitit", reason="needs submitit (the extra slurm)")
     given = ["launcher=submitit", "launcher.cluster=local", "--workers=2"]

@@ -4,11 +4,14 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from medgraft.sweep.run import Sweep
 
 from .conftest import SMALL
 
 
+@pytest.mark.slow
 def test_multirun_scores_as_a_trial_does(project, root):
     """Two jobs of a grid print the scores that the sweep's bench gives for the same values."""
     rates = (0.001, 0.05)

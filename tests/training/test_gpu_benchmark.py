@@ -29,6 +29,7 @@ def test_both_sides_do_the_same_steps(benchmark, tmp_path):
         assert any(not torch.allclose(fresh[n], expected[n], atol=1e-4) for n in fresh)
 
 
+@pytest.mark.slow
 def test_tables_are_whole(script):
     told = subprocess.run(
         [sys.executable, script, "--device", "cpu", "--quick"],
