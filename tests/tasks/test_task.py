@@ -120,6 +120,12 @@ def test_every_raw_output_is_about_something(kind):
     assert len(about) == len(set(about)) == task.outputs(outcome)
 
 
+@pytest.mark.parametrize(("unit", "said"), [("days", "death by 30 days"), ("", "death by 30")])
+def test_survival_says_what_happens_by_when(unit, said):
+    outcome = {"name": "death", "classes": [], "horizons": [30.0], "unit": unit}
+    assert tasks.of("survival").about(outcome) == [said]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_truth_surprises_least(kind):
     """Said with certainty, the truth has a surprise of 0, and anything else one above it."""

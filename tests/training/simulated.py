@@ -55,7 +55,7 @@ def schema(task: str = "binary", numbers: int = 5, *, lost: int = 0) -> dict[str
         for i, origin in enumerate(origins)
     ]
     outcome = {"name": "disease", "task": task, "classes": CLASSES.get(task, [])}
-    outcome["horizons"] = HORIZONS.get(task, [])
+    outcome |= {"horizons": HORIZONS.get(task, []), "unit": ""}
     return {"modality": "table", "features": features, "outcome": outcome, "sites": ["here"]}
 
 

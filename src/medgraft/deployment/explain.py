@@ -46,10 +46,10 @@ class Explainer:
         """Explain every record, in order: one row for each raw output of each record.
 
         Returns:
-            `record` (0-based), `explains` (class, label, horizon or value), `output` (the mean of
-            the replicas' raw outputs), `reference` (that of the mean training patient), a column
-            for each feature, position or pixel, `unexplained` (output minus the rest) and `problem`
-            (empty, or why the record has no answer).
+            `record` (0-based), `explains` (class, label, event by a time, or value), `output` (the
+            mean of the replicas' raw outputs), `reference` (that of the mean training patient), a
+            column for each feature, position or pixel, `unexplained` (output minus the rest) and
+            `problem` (empty, or why the record has no answer).
         """
         x, problems = self.read(frame)
         about = self.about

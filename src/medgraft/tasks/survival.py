@@ -15,6 +15,11 @@ class Survival(Task):
     loss = "log loss on the time grid"
     figures = ("kaplan_meier", "survival_calibration", "over_time")
 
+    def about(self, outcome: Mapping[str, Any]) -> list[str]:
+        """The event by each horizon: the higher the output, the likelier."""
+        name, unit = outcome["name"], outcome["unit"]
+        return [f"{name} by {horizon:g} {unit}".rstrip() for horizon in outcome["horizons"]]
+
     def probabilities(self, raw: Floats) -> Floats:
         """Survival at the horizons, [m, T]."""
         # A correction fitted on few patients may let a curve rise; nobody lives again.

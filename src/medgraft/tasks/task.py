@@ -107,9 +107,8 @@ class Task(ABC):
         """How often or how much there is of it; `names` of its classes or labels."""
 
     def about(self, outcome: Mapping[str, Any]) -> list[str]:
-        """What each raw output is about: a class, label, horizon or the value."""
-        horizons = [f"{horizon:g}" for horizon in outcome["horizons"] or ()]
-        return [str(name) for name in outcome["classes"] or horizons or [outcome["name"]]]
+        """What each raw output is about: a class, label, the event by a time or the value."""
+        return [str(name) for name in outcome["classes"] or [outcome["name"]]]
 
     def surprise(self, y: Floats, said: Floats) -> Floats:
         """How implausible the truth [n] is by what was said [n, C], where there is one answer."""
